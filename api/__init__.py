@@ -1,0 +1,1 @@
+"""The thin door: accept and show."""

@@ -1,0 +1,1 @@
+"""Celery, seen from both ends."""

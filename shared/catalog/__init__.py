@@ -1,0 +1,1 @@
+"""Who can be called, within which limits, at what price."""

@@ -1,0 +1,191 @@
+"""Providers, models and deployments: read from catalog.toml and the overlay on it."""
+
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared.domain.errors import ConfigurationError, UnknownModelError
+
+REHEARSAL_PREFIX: Final = "rehearsal:"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a provider grants one deployment; 0 means no limit of that kind."""
+
+    requests: int = 0
+    """Per window."""
+    tokens: int = 0
+    """Per window."""
+    concurrency: int = 0
+    window: float = 60.0
+    """Seconds."""
+    margin: float = 0.005
+    """The part of a limit left unused: `margin * window` seconds of jitter on the way to the
+    provider cannot bring two windows together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A company, or a server that speaks like one."""
+
+    id: str
+    adapter: str
+    base_url: str | None = None
+    key_variables: tuple[str, ...] = ()
+    rehearsal: bool = False
+    """Only for work that was submitted as a rehearsal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What callers name."""
+
+    id: str
+    context_window: int
+    max_output: int
+    default_output: int = 1024
+    """`max_tokens` where the request has none: it is what rate and money are reserved for."""
+    sampling: bool = True
+    provider: str = "openai"
+    price_model: str | None = None
+    """Its name in the price data, where that differs."""
+
+    @property
+    def priced_as(self) -> str:
+        """The model's name in the price data."""
+        return self.price_model or self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One model at one provider under one credential, with limits of its own."""
+
+    id: str
+    provider: Provider
+    model: Model
+    limits: Limits
+
+    @property
+    def queue(self) -> str:
+        """The Celery queue of its provider."""
+        return self.provider.id
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All that can be called."""
+
+    providers: dict[str, Provider]
+    models: dict[str, Model]
+    limits: dict[str, Limits]
+
+    def model(self, name: str) -> Model:
+        """The model of that name; UnknownModelError names near ones."""
+        if name in self.models:
+            return self.models[name]
+        near = get_close_matches(name, self.models, n=3, cutoff=0.5) or sorted(self.models)[:5]
+        message = f"unknown model {name!r}; did you mean {', '.join(near)}?"
+        raise UnknownModelError(message, field="model")
+
+    def plan(self, route: str) -> tuple[Deployment, ...]:
+        """The deployments of a route, the preferred first; empty when nothing serves it."""
+        name = route.removeprefix(REHEARSAL_PREFIX)
+        model = self.models.get(name)
+        if model is None:
+            return ()
+        rehearsal = name != route
+        return tuple(
+            self.deployment(provider, model)
+            for provider in self.providers.values()
+            if provider.rehearsal == rehearsal and (rehearsal or provider.id == model.provider)
+        )
+
+    def deployment(self, provider: Provider, model: Model) -> Deployment:
+        """One model at one provider; limits of the pair win over the provider's."""
+        deployment_id = f"{provider.id}/{model.id}"
+        limits = self.limits.get(deployment_id) or self.limits.get(provider.id) or Limits()
+        return Deployment(id=deployment_id, provider=provider, model=model, limits=limits)
+
+    def find(self, deployment_id: str) -> Deployment:
+        """The deployment of that id (`provider/model`); KeyError when the catalog has it no more."""
+        provider_id, _, model_id = deployment_id.partition("/")
+        return self.deployment(self.providers[provider_id], self.models[model_id])
+
+    def queues(self) -> tuple[str, ...]:
+        """One Celery queue per provider."""
+        return tuple(self.providers)
+
+
+def route_of(model: Model, *, rehearse: bool) -> str:
+    """The route of a job: the model, at its real providers or at the stand-ins."""
+    return f"{REHEARSAL_PREFIX}{model.id}" if rehearse else model.id
+
+
+def load_catalog(overlay: Path | None = None, *, simulator_url: str | None = None) -> Catalog:
+    """The built-in catalog with the overlay's values laid over it.
+
+    Raises ConfigurationError that names the file and the entry.
+    """
+    table = tomllib.loads((files("shared.catalog") / "catalog.toml").read_text("utf-8"))
+    if overlay is not None:
+        table = _laid_over(table, _read(overlay))
+    source = str(overlay or "catalog.toml")
+    if simulator_url is not None:
+        table["providers"]["simulator"]["base_url"] = f"{simulator_url}/v1"
+    return Catalog(
+        providers=_entries(source, table, "providers", Provider),
+        models=_entries(source, table, "models", Model),
+        limits={
+            name: _entry(source, f"limits.{name}", Limits, values)
+            for name, values in table.get("limits", {}).items()
+        },
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        message = f"PROMPTMILL_CATALOG names {path}, which does not exist"
+        raise ConfigurationError(message) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"the catalog {path} is not TOML: {error}"
+        raise ConfigurationError(message) from None
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = (
+            _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return merged
+
+
+def _entries(source: str, table: dict[str, Any], section: str, kind: type[T]) -> dict[str, T]:
+    return {
+        name: _entry(source, f"{section}.{name}", kind, {**values, "id": name})
+        for name, values in table.get(section, {}).items()
+    }
+
+
+def _entry(source: str, name: str, kind: type[T], values: dict[str, Any]) -> T:
+    unknown = set(values) - set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    if unknown:
+        message = f"{source}: [{name}] has an unknown setting {sorted(unknown)[0]!r}"
+        raise ConfigurationError(message)
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = ".".join(str(part) for part in (name, *detail["loc"]))
+        message = f"{source}: {where}: {detail['msg'].lower()}"
+        raise ConfigurationError(message) from None

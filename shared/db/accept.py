@@ -1,0 +1,117 @@
+"""Accept jobs: idempotency key, job and payload in one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.job import JobState, Lane, WaitReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A validated job, ready to be written; `request` and `metadata` are JSON text."""
+
+    id: str
+    tenant_id: str
+    key_id: str | None
+    route: str
+    lane: Lane
+    request: str
+    metadata: str | None
+    batch: str | None
+    run_at: datetime | None
+    deadline_seconds: float
+    max_tries: int
+    input_tokens: int
+    max_tokens: int
+    idempotency_key: str | None
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one submission."""
+
+    job_id: str
+    replayed: bool
+    """The key was known: `job_id` is the earlier job's."""
+    same_body: bool = True
+    """False: the key was used with another body, and nothing was accepted."""
+
+
+# The queued row is the outbox: accepting publishes nothing.
+ACCEPT = text("""
+WITH input AS (
+    SELECT * FROM unnest(
+        CAST(:id AS text[]), CAST(:tenant_id AS text[]), CAST(:key_id AS text[]),
+        CAST(:route AS text[]), CAST(:lane AS smallint[]), CAST(:request AS jsonb[]),
+        CAST(:metadata AS jsonb[]), CAST(:batch AS text[]), CAST(:run_at AS timestamptz[]),
+        CAST(:deadline_seconds AS float8[]), CAST(:max_tries AS int[]),
+        CAST(:input_tokens AS int[]), CAST(:max_tokens AS int[]),
+        CAST(:idempotency_key AS text[]), CAST(:body_hash AS bytea[])
+    ) AS i(id, tenant_id, key_id, route, lane, request, metadata, batch, run_at,
+           deadline_seconds, max_tries, input_tokens, max_tokens, idempotency_key, body_hash)
+), claimed AS (
+    INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
+    SELECT tenant_id, idempotency_key, body_hash, id FROM input
+    WHERE idempotency_key IS NOT NULL
+    ORDER BY tenant_id, idempotency_key
+    ON CONFLICT DO NOTHING
+    RETURNING job_id
+), fresh AS (
+    SELECT *, coalesce(run_at > clock_timestamp(), false) AS later FROM input
+    WHERE idempotency_key IS NULL OR id IN (SELECT job_id FROM claimed)
+), job AS (
+    INSERT INTO jobs (id, tenant_id, key_id, batch, route, lane, state, wait_reason, run_at,
+                      deadline, max_tries, input_tokens, max_tokens)
+    SELECT id, tenant_id, key_id, batch, route, lane,
+           CASE WHEN later THEN :scheduled ELSE :queued END,
+           CASE WHEN later THEN :not_before END,
+           coalesce(run_at, clock_timestamp()),
+           clock_timestamp() + make_interval(secs => deadline_seconds),
+           max_tries, input_tokens, max_tokens
+    FROM fresh
+), payload AS (
+    INSERT INTO payloads (job_id, request, metadata) SELECT id, request, metadata FROM fresh
+)
+SELECT id FROM fresh
+""").bindparams(
+    scheduled=JobState.SCHEDULED, queued=JobState.QUEUED, not_before=WaitReason.NOT_BEFORE
+)
+
+KNOWN = text("""
+SELECT key, job_id, body_hash FROM idempotency_keys
+WHERE tenant_id = :tenant_id AND key = ANY(CAST(:keys AS text[]))
+""")
+
+
+async def accept(connection: AsyncConnection, jobs: Sequence[NewJob]) -> list[Accepted]:
+    """Write the new jobs of one tenant; say for each, in order, what became of it.
+
+    A concurrent submission of the same key waits for the first one's commit and then
+    sees its job. A key that came twice in one call counts once.
+    """
+    columns = {name: [getattr(job, name) for job in jobs] for name in NewJob.__slots__}
+    rows = await connection.execute(ACCEPT, columns)
+    fresh = set(rows.scalars())
+    missed = [job for job in jobs if job.id not in fresh]
+    if not missed:
+        return [Accepted(job.id, replayed=False) for job in jobs]
+    known_rows = await connection.execute(
+        KNOWN,
+        {"tenant_id": missed[0].tenant_id, "keys": [job.idempotency_key for job in missed]},
+    )
+    known = {row.key: row for row in known_rows}
+    return [
+        Accepted(job.id, replayed=False)
+        if job.id in fresh
+        else Accepted(
+            known[job.idempotency_key].job_id,
+            replayed=True,
+            same_body=bytes(known[job.idempotency_key].body_hash) == job.body_hash,
+        )
+        for job in jobs
+    ]

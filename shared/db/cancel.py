@@ -1,0 +1,97 @@
+"""Cancel, expire and wake jobs: the moves that need no provider call."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.db.give_back import GivenBack, give_back
+from shared.domain.job import JobState
+
+LOCK = text("""
+SELECT id, state, open_attempt FROM jobs
+WHERE id = :job_id AND tenant_id = :tenant_id FOR UPDATE
+""")
+
+END_WAITING = text("""
+WITH moved AS (
+    UPDATE jobs SET state = :final, open_attempt = NULL, state_version = state_version + 1,
+        finished_at = clock_timestamp(), wait_reason = NULL,
+        error_kind = :final, error = :reason
+    WHERE id = ANY(CAST(:job_ids AS text[])) AND state IN (:scheduled, :queued)
+    RETURNING id, tenant_id, state, state_version
+)
+INSERT INTO events (tenant_id, job_id, type, state_version)
+SELECT tenant_id, id, 'job.' || state, state_version FROM moved
+""").bindparams(scheduled=JobState.SCHEDULED, queued=JobState.QUEUED)
+
+ASK_TO_STOP = text("""
+UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
+WHERE id = :job_id AND state = :running
+""").bindparams(running=JobState.RUNNING)
+
+OVERDUE = text("""
+SELECT id, open_attempt FROM jobs
+WHERE state IN (:scheduled, :queued) AND deadline <= clock_timestamp()
+ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+""").bindparams(scheduled=JobState.SCHEDULED, queued=JobState.QUEUED)
+
+WAKE = text("""
+UPDATE jobs SET state = :queued, wait_reason = NULL, state_version = state_version + 1
+WHERE id IN (
+    SELECT id FROM jobs WHERE state = :scheduled AND run_at <= clock_timestamp()
+    ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
+) AND state = :scheduled
+RETURNING route
+""").bindparams(scheduled=JobState.SCHEDULED, queued=JobState.QUEUED)
+
+
+async def cancel(
+    connection: AsyncConnection, tenant_id: str, job_id: str
+) -> tuple[JobState | None, list[GivenBack]]:
+    """Cancel a job: at once if it waits, else by asking its worker.
+
+    Returns the state after the call (None: no such job of this tenant; a final state
+    stays as it is) and the permit that was given back.
+    """
+    found = await connection.execute(LOCK, {"job_id": job_id, "tenant_id": tenant_id})
+    job = found.one_or_none()
+    if job is None:
+        return None, []
+    state = JobState(job.state)
+    if state is JobState.RUNNING:
+        await connection.execute(ASK_TO_STOP, {"job_id": job_id})
+    if state in {JobState.SCHEDULED, JobState.QUEUED}:
+        reason = "cancelled by its owner"
+        given = await _end_waiting(
+            connection, [(job_id, job.open_attempt)], JobState.CANCELLED, reason
+        )
+        return JobState.CANCELLED, given
+    return state, []
+
+
+async def expire_overdue(connection: AsyncConnection, limit: int = 500) -> list[GivenBack]:
+    """End the jobs whose deadline passed while they waited; the permits that were given back."""
+    rows = (await connection.execute(OVERDUE, {"limit": limit})).all()
+    waiting = [(row.id, row.open_attempt) for row in rows]
+    reason = "the deadline passed before an answer came"
+    return await _end_waiting(connection, waiting, JobState.EXPIRED, reason) if waiting else []
+
+
+async def wake_scheduled(connection: AsyncConnection, limit: int = 1000) -> set[str]:
+    """Queue the scheduled jobs whose time has come; the routes that got work."""
+    return set((await connection.execute(WAKE, {"limit": limit})).scalars())
+
+
+async def _end_waiting(
+    connection: AsyncConnection,
+    waiting: Sequence[tuple[str, str | None]],
+    final: JobState,
+    reason: str,
+) -> list[GivenBack]:
+    """Move locked, waiting jobs to a final state; their planned attempts go back first."""
+    open_attempts = [attempt_id for _, attempt_id in waiting if attempt_id]
+    given = await give_back(connection, open_attempts) if open_attempts else []
+    job_ids = [job_id for job_id, _ in waiting]
+    await connection.execute(END_WAITING, {"job_ids": job_ids, "final": final, "reason": reason})
+    return given

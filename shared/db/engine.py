@@ -1,0 +1,58 @@
+"""Connections to Postgres, and the one place that opens and commits a transaction."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+SESSION_SETTINGS: Final = {
+    # A frozen holder of locks is ended by Postgres, not waited for.
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "5s",
+    "statement_timeout": "30s",
+    # Batches differ in size and tables grow from empty: a stale generic plan costs more
+    # than planning does.
+    "plan_cache_mode": "force_custom_plan",
+    "timezone": "UTC",
+}
+
+
+class Database:
+    """A pool of connections to one database."""
+
+    def __init__(
+        self, url: str, *, pool_size: int = 5, name: str = "promptmill", check: bool = False
+    ) -> None:
+        """Open nothing yet; `check` pings a connection before each use (costs a round trip)."""
+        options = " ".join(f"-c {key}={value}" for key, value in SESSION_SETTINGS.items())
+        self._engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=check,
+            connect_args={
+                "options": options,
+                "application_name": name,
+                "connect_timeout": 5,
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def is_connection_loss(error: BaseException) -> bool:
+    """Whether the database went away: the same work may be repeated as it is."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, (OperationalError, InterfaceError, OSError, TimeoutError))

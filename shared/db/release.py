@@ -1,0 +1,136 @@
+"""Release jobs to workers: peek without locks, then mint attempts under them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.attempt import AttemptState
+from shared.domain.job import JobState, Lane
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job that may go, as seen without a lock."""
+
+    id: str
+    tenant_id: str
+    weight: int
+    lane: Lane
+    input_tokens: int
+    max_tokens: int
+    tried: tuple[str, ...]
+    isolated: bool
+
+    @property
+    def tokens(self) -> int:
+        """The most tokens that the call can take: what the meter is asked for."""
+        return self.input_tokens + self.max_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """One job that its meter lets go, with what was reserved for it."""
+
+    job_id: str
+    attempt_id: str
+    deployment: str
+    queue: str
+    permit_tokens: int
+    hold_nano: int
+
+
+# A loose index scan: one probe of jobs_due per route, however long the backlog.
+DUE_ROUTES = text("""
+WITH RECURSIVE due AS (
+    (SELECT route FROM jobs WHERE state = 'queued' AND open_attempt IS NULL
+     ORDER BY route LIMIT 1)
+    UNION ALL
+    SELECT (SELECT route FROM jobs
+            WHERE state = 'queued' AND open_attempt IS NULL AND route > due.route
+            ORDER BY route LIMIT 1)
+    FROM due WHERE due.route IS NOT NULL
+)
+SELECT route FROM due WHERE route IS NOT NULL
+""")
+
+# The same per (lane, tenant), then the oldest few of each.
+DUE_JOBS = text("""
+WITH RECURSIVE due AS (
+    (SELECT lane, tenant_id FROM jobs
+     WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
+     ORDER BY lane, tenant_id LIMIT 1)
+    UNION ALL
+    SELECT following.lane, following.tenant_id FROM due, LATERAL (
+        SELECT lane, tenant_id FROM jobs
+        WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
+          AND (lane, tenant_id) > (due.lane, due.tenant_id)
+        ORDER BY lane, tenant_id LIMIT 1) AS following
+)
+SELECT job.*, tenants.weight
+FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
+    SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated FROM jobs
+    WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
+      AND jobs.lane = due.lane AND jobs.tenant_id = due.tenant_id
+    ORDER BY id LIMIT :each) AS job
+""")
+
+RELEASE = text("""
+WITH permit AS (
+    SELECT * FROM unnest(
+        CAST(:job_id AS text[]), CAST(:attempt_id AS text[]), CAST(:deployment AS text[]),
+        CAST(:queue AS text[]), CAST(:permit_tokens AS int[]), CAST(:hold_nano AS bigint[])
+    ) AS p(job_id, attempt_id, deployment, queue, permit_tokens, hold_nano)
+), picked AS MATERIALIZED (
+    SELECT id FROM jobs
+    WHERE id = ANY(CAST(:job_id AS text[])) AND state = :queued AND open_attempt IS NULL
+      AND cancel_requested_at IS NULL AND deadline > clock_timestamp()
+    ORDER BY id FOR UPDATE SKIP LOCKED
+), bumped AS (
+    UPDATE jobs SET epoch = epoch + 1, open_attempt = permit.attempt_id
+    FROM permit JOIN picked ON picked.id = permit.job_id
+    WHERE jobs.id = permit.job_id AND jobs.state = :queued AND jobs.open_attempt IS NULL
+    RETURNING jobs.id, jobs.tenant_id, jobs.epoch
+), minted AS (
+    INSERT INTO attempts (id, job_id, tenant_id, epoch, deployment, queue, state,
+                          permit_tokens, hold_nano)
+    SELECT permit.attempt_id, bumped.id, bumped.tenant_id, bumped.epoch, permit.deployment,
+           permit.queue, :planned, permit.permit_tokens, permit.hold_nano
+    FROM bumped JOIN permit ON permit.job_id = bumped.id
+    RETURNING id, job_id, tenant_id, hold_nano
+), held AS (
+    INSERT INTO ledger (attempt_id, kind, tenant_id, job_id, spent_nano, held_nano)
+    SELECT id, 'hold', tenant_id, job_id, 0, hold_nano FROM minted
+)
+SELECT id FROM minted
+""").bindparams(queued=JobState.QUEUED, planned=AttemptState.PLANNED)
+
+
+async def due_routes(connection: AsyncConnection) -> list[str]:
+    """The routes that have jobs to release."""
+    return list((await connection.execute(DUE_ROUTES)).scalars())
+
+
+async def due_jobs(connection: AsyncConnection, route: str, each: int) -> list[DueJob]:
+    """The oldest due jobs of a route, at most `each` per lane and tenant, without locks."""
+    rows = await connection.execute(DUE_JOBS, {"route": route, "each": each})
+    return [
+        DueJob(
+            id=row.id,
+            tenant_id=row.tenant_id,
+            weight=row.weight,
+            lane=Lane(row.lane),
+            input_tokens=row.input_tokens,
+            max_tokens=row.max_tokens,
+            tried=tuple(row.tried),
+            isolated=row.isolated,
+        )
+        for row in rows
+    ]
+
+
+async def release(connection: AsyncConnection, permits: Sequence[Permit]) -> set[str]:
+    """Mint a planned attempt for each permit whose job is still free; their attempt ids."""
+    columns = {name: [getattr(permit, name) for permit in permits] for name in Permit.__slots__}
+    return set((await connection.execute(RELEASE, columns)).scalars())

@@ -1,0 +1,107 @@
+"""Start attempts: the claim and the write-ahead log of provider calls in one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.attempt import AttemptState
+from shared.domain.job import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class StartedAttempt:
+    """An attempt that this worker, and nobody else, may send."""
+
+    attempt_id: str
+    job_id: str
+    tenant_id: str
+    epoch: int
+    deployment: str
+    queue: str
+    permit_tokens: int
+    hold_nano: int
+    tries: int
+    max_tries: int
+    max_tokens: int
+    lane: int
+    seconds_left: float
+    """Until the job's deadline."""
+    request: dict[str, Any]
+
+
+# Jobs are locked in the order of their ids by every statement that locks several.
+LOCK = text("""
+SELECT jobs.id FROM jobs JOIN attempts ON attempts.id = jobs.open_attempt
+WHERE attempts.id = ANY(CAST(:attempt_ids AS text[]))
+ORDER BY jobs.id FOR UPDATE OF jobs
+""")
+
+STARTED_COLUMNS = """
+SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.epoch, attempts.deployment,
+       attempts.queue, attempts.permit_tokens, attempts.hold_nano, jobs.tries, jobs.max_tries,
+       jobs.max_tokens, jobs.lane,
+       extract(epoch FROM jobs.deadline - clock_timestamp())::float8 AS seconds_left,
+       payloads.request
+"""
+
+START = text(f"""
+WITH sent AS (
+    UPDATE attempts SET state = :sent, sent_at = clock_timestamp(), worker_id = :worker_id
+    FROM jobs
+    WHERE attempts.id = ANY(CAST(:attempt_ids AS text[])) AND attempts.state = :planned
+      AND jobs.open_attempt = attempts.id AND jobs.epoch = attempts.epoch
+      AND jobs.state = :queued AND jobs.cancel_requested_at IS NULL
+      AND jobs.deadline > clock_timestamp()
+      AND EXISTS (SELECT FROM workers WHERE workers.id = :worker_id
+                  AND workers.state = 'alive' AND workers.lease_until > clock_timestamp())
+    RETURNING attempts.*
+), moved AS (
+    UPDATE jobs SET state = :running, wait_reason = NULL, state_version = state_version + 1,
+        started_at = coalesce(started_at, clock_timestamp())
+    FROM sent WHERE jobs.id = sent.job_id AND jobs.state = :queued
+    RETURNING jobs.*
+)
+{STARTED_COLUMNS}
+FROM sent AS attempts JOIN moved AS jobs ON jobs.id = attempts.job_id
+JOIN payloads ON payloads.job_id = jobs.id
+""").bindparams(
+    sent=AttemptState.SENT,
+    planned=AttemptState.PLANNED,
+    queued=JobState.QUEUED,
+    running=JobState.RUNNING,
+)
+
+STARTED_BEFORE = text(f"""
+{STARTED_COLUMNS}
+FROM attempts JOIN jobs ON jobs.open_attempt = attempts.id
+JOIN payloads ON payloads.job_id = jobs.id
+WHERE attempts.id = ANY(CAST(:attempt_ids AS text[])) AND attempts.state = :sent
+  AND attempts.worker_id = :worker_id AND jobs.state = :running
+""").bindparams(sent=AttemptState.SENT, running=JobState.RUNNING)
+
+
+async def start(
+    connection: AsyncConnection, attempt_ids: Sequence[str], worker_id: str
+) -> list[StartedAttempt]:
+    """Move planned attempts to sent; only what this returns may be called.
+
+    A message that came twice, came late, or reached a worker without a lease gets
+    nothing.
+    """
+    asked = {"attempt_ids": list(attempt_ids), "worker_id": worker_id}
+    await connection.execute(LOCK, {"attempt_ids": asked["attempt_ids"]})
+    rows = await connection.execute(START, asked)
+    return [StartedAttempt(**row) for row in rows.mappings()]
+
+
+async def started_before(
+    connection: AsyncConnection, attempt_ids: Sequence[str], worker_id: str
+) -> list[StartedAttempt]:
+    """Those of the attempts that this worker has started already: after a lost COMMIT reply."""
+    rows = await connection.execute(
+        STARTED_BEFORE, {"attempt_ids": list(attempt_ids), "worker_id": worker_id}
+    )
+    return [StartedAttempt(**row) for row in rows.mappings()]

@@ -1,0 +1,1 @@
+"""Pure vocabulary: the standard library and an id maker."""

@@ -1,0 +1,92 @@
+"""The exception tree, in words of the domain.
+
+PromptmillError
+├── ConfigurationError      settings, catalog, environment: the message names the variable
+├── InvalidRequestError     what the caller sent: `field` names where
+│   ├── UnknownModelError
+│   └── BodyTooLargeError
+├── NoDeploymentError       the model is known, but nobody holds a credential for it
+├── NotAuthenticatedError   no key, or one that does not count
+├── NotPermittedError       a key without the scope
+├── NotFoundError           also for what belongs to another tenant
+├── ConflictError           the state does not allow it
+├── IdempotencyMismatchError  the same key with another body
+└── UnavailableError        a dependency is away: try again later
+"""
+
+
+class PromptmillError(Exception):
+    """Any error that is told to a person."""
+
+    code = "internal"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class ConfigurationError(PromptmillError):
+    """A setting is missing or wrong; the message names it."""
+
+    code = "configuration"
+
+
+class InvalidRequestError(PromptmillError):
+    """The request cannot be taken as it is; `field` names where."""
+
+    code = "invalid_request"
+
+
+class UnknownModelError(InvalidRequestError):
+    """No such model in the catalog."""
+
+    code = "unknown_model"
+
+
+class BodyTooLargeError(InvalidRequestError):
+    """More bytes than the cap allows."""
+
+    code = "body_too_large"
+
+
+class NoDeploymentError(PromptmillError):
+    """The model is known, but no deployment of it can be called."""
+
+    code = "no_deployment"
+
+
+class NotAuthenticatedError(PromptmillError):
+    """No key, or one that does not count."""
+
+    code = "not_authenticated"
+
+
+class NotPermittedError(PromptmillError):
+    """The key lacks the scope."""
+
+    code = "not_permitted"
+
+
+class NotFoundError(PromptmillError):
+    """Nothing of that name belongs to the caller."""
+
+    code = "not_found"
+
+
+class ConflictError(PromptmillError):
+    """The thing's state does not allow it."""
+
+    code = "conflict"
+
+
+class IdempotencyMismatchError(PromptmillError):
+    """The idempotency key was used with another body."""
+
+    code = "idempotency_mismatch"
+
+
+class UnavailableError(PromptmillError):
+    """A dependency is away; the same call may succeed later."""
+
+    code = "unavailable"

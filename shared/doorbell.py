@@ -1,0 +1,59 @@
+"""Doorbells over Redis: hints that something happened; polling is the floor below them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from enum import StrEnum
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_SECONDS: Final = 0.5
+RING_SECONDS: Final = 0.25
+"""The longest that a caller is held up by a bell that does not answer."""
+
+
+class Bell(StrEnum):
+    """What happened; a ring names the routes or jobs that it happened to."""
+
+    DUE = "pm:bell:due"
+    """These routes have new work."""
+    DONE = "pm:bell:done"
+    """These interactive jobs have ended."""
+    CANCEL = "pm:bell:cancel"
+    """These running jobs shall stop."""
+
+
+class Doorbell:
+    """Ring and listen; a ring that is lost costs only the wait for the next poll."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def ring(self, bell: Bell, names: Iterable[str]) -> None:
+        """Tell whoever listens; never raises, never takes longer than RING_SECONDS."""
+        try:
+            async with asyncio.timeout(RING_SECONDS):
+                await self._redis.publish(bell, "\n".join(names))
+        except (RedisError, OSError, TimeoutError) as error:
+            log.debug("doorbell_silent", bell=bell.name, error=type(error).__name__)
+
+    async def listen(self, *bells: Bell) -> AsyncIterator[tuple[Bell, list[str]]]:
+        """Every ring from now on; a lost connection is made anew for ever."""
+        while True:
+            try:
+                async with self._redis.pubsub() as subscription:
+                    await subscription.subscribe(*bells)
+                    while True:
+                        # The timeout only frees the socket read; no message is lost by it.
+                        message = await subscription.get_message(
+                            ignore_subscribe_messages=True, timeout=30.0
+                        )
+                        if message is not None:
+                            yield Bell(message["channel"]), message["data"].split("\n")
+            except (RedisError, OSError, TimeoutError) as error:
+                log.debug("doorbell_lost", error=type(error).__name__)
+                await asyncio.sleep(RECONNECT_SECONDS)

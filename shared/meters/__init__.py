@@ -1,0 +1,1 @@
+"""Redis, the hints: quota meters in Lua beside their wrapper."""

@@ -1,0 +1,25 @@
+"""Connections to Redis, with timeouts short enough that a frozen Redis stops nobody."""
+
+from typing import Final
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+COMMAND_TIMEOUT: Final = 2.0
+"""Seconds for any command but a blocking one."""
+
+
+def connect_redis(url: str, *, max_connections: int = 16, timeout: float = COMMAND_TIMEOUT) -> Redis:
+    """A client that fails after `timeout` seconds and never retries by itself."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=max_connections,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        health_check_interval=0,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+    return Redis(connection_pool=pool)

@@ -1,0 +1,1 @@
+"""The engine room: release, call, finish."""

@@ -1,0 +1,1 @@
+"""Foreign dialects out: our request becomes theirs."""

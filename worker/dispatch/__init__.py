@@ -1,0 +1,1 @@
+"""The dispatcher: who may go now."""

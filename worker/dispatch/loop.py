@@ -1,0 +1,161 @@
+"""The dispatcher: finds the routes with work and takes their turns."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.broker.publish import PublishError
+from shared.db.engine import is_connection_loss
+from shared.db.open_slots import open_slots
+from shared.db.release import due_routes
+from shared.doorbell import Bell, Doorbell
+from shared.meters.meter import MemoryLostError
+from worker.dispatch.holder import Holder
+from worker.dispatch.turn import PAUSE_AFTER_FAILED_PUBLISH, Means, RouteTurns, Turn
+
+log = structlog.get_logger(__name__)
+
+SHORTEST_PAUSE: Final = 0.02
+"""Turns of a rate-bound route come no faster: each then carries several jobs."""
+LONGEST_PAUSE: Final = 0.25
+"""A freed slot elsewhere is seen after so long at the latest."""
+
+
+class Dispatcher:
+    """One per worker process; shares the routes with the others through the holder."""
+
+    def __init__(self, means: Means, holder: Holder, doorbell: Doorbell) -> None:
+        self._means = means
+        self._holder = holder
+        self._doorbell = doorbell
+        self._awake = asyncio.Event()
+        self._routes: dict[str, asyncio.Task[None]] = {}
+        self._rung: set[str] = set()
+        """Routes whose bell rang while their last turn may have been under way."""
+        self._elsewhere: set[str] = set()
+        """Routes that another process held at the last look: their bells are its business."""
+        self._slot_freed = asyncio.Event()
+
+    def slot_freed(self) -> None:
+        """A call of this process ended: a route that waited for a slot may go on."""
+        self._slot_freed.set()
+
+    async def run(self) -> None:
+        """Dispatch until cancelled; no error ends it."""
+        listener = asyncio.create_task(self._listen())
+        try:
+            while True:
+                try:
+                    await self._look()
+                except Exception as error:  # noqa: BLE001 - the next look may succeed
+                    _report("dispatcher_paused", error)
+                await self._sleep_until_rung()
+        finally:
+            listener.cancel()
+            await self._leave()
+
+    async def _look(self) -> None:
+        """Find the routes with work, renew our holds, start the turns of what is ours."""
+        async with self._means.database.transaction() as connection:
+            due = set(await due_routes(connection))
+        wanted = sorted(due | self._routes.keys())
+        held = await self._holder.hold(wanted)
+        self._elsewhere = due - held
+        for route, task in list(self._routes.items()):
+            if route not in held:
+                task.cancel()
+        for route in held & due:
+            if route not in self._routes:
+                task = asyncio.create_task(self._take_turns(route))
+                self._routes[route] = task
+                task.add_done_callback(lambda _, route=route: self._ended(route))
+
+    def _ended(self, route: str) -> None:
+        self._routes.pop(route, None)
+        if route in self._rung:
+            self._awake.set()
+
+    async def _take_turns(self, route: str) -> None:
+        """Turn after turn while the route has work."""
+        turns = RouteTurns(route, self._means)
+        idle_turns = 0
+        while True:
+            self._rung.discard(route)
+            try:
+                turn = await turns.take()
+            except MemoryLostError:
+                await self._rebuild()
+                continue
+            except Exception as error:  # noqa: BLE001 - the next turn may succeed
+                _report("route_paused", error, route=route)
+                await asyncio.sleep(PAUSE_AFTER_FAILED_PUBLISH)
+                continue
+            if not turn.due and route not in self._rung:
+                return
+            idle_turns = 0 if turn.released else idle_turns + 1
+            await self._pause(turn, idle_turns)
+
+    async def _pause(self, turn: Turn, idle_turns: int) -> None:
+        """Until the meter's word, a freed slot, or at once when more can go."""
+        if not turn.binding:
+            # Everything that was seen went; there may be more.
+            await asyncio.sleep(0)
+            return
+        if turn.wait:
+            await asyncio.sleep(
+                min(max(turn.wait, SHORTEST_PAUSE), self._means.settings.poll)
+            )
+            return
+        self._slot_freed.clear()
+        patience = min(SHORTEST_PAUSE * 2**idle_turns, LONGEST_PAUSE)
+        try:
+            async with asyncio.timeout(patience):
+                await self._slot_freed.wait()
+        except TimeoutError:
+            return
+        # Slots come free one by one: let some gather.
+        await asyncio.sleep(SHORTEST_PAUSE)
+
+    async def _rebuild(self) -> None:
+        """Redis was emptied: give it the open slots again before the first grant."""
+        async with self._means.database.transaction() as connection:
+            slots = await open_slots(connection)
+        await self._means.meter.rebuild(slots)
+        log.warning("meters_rebuilt", open_slots=len(slots))
+
+    async def _listen(self) -> None:
+        async for _, routes in self._doorbell.listen(Bell.DUE):
+            self._rung.update(routes)
+            if not self._routes.keys() | self._elsewhere >= set(routes):
+                self._awake.set()
+
+    async def _sleep_until_rung(self) -> None:
+        self._awake.clear()
+        try:
+            async with asyncio.timeout(self._means.settings.poll):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+
+    async def _leave(self) -> None:
+        """Stop every turn where it is and leave the routes to the others."""
+        tasks = list(self._routes.values())
+        routes = list(self._routes)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await self._holder.drop(routes)
+        except (RedisError, OSError):
+            log.debug("routes_not_dropped")
+
+
+def _report(event: str, error: Exception, **details: str) -> None:
+    """A dependency that is away is one line; anything else is a fault of ours."""
+    expected = isinstance(error, (RedisError, PublishError)) or is_connection_loss(error)
+    if expected:
+        log.warning(event, error=type(error).__name__, **details)
+    else:
+        log.exception(event, **details)

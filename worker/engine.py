@@ -1,0 +1,185 @@
+"""One worker process: everything that lives on its event loop."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.broker.messages import ISOLATED_QUEUE
+from shared.broker.publish import Publisher
+from shared.catalog.deployments import Catalog
+from shared.db.deployments import report_deployments
+from shared.db.engine import Database
+from shared.db.leave import Left
+from shared.domain.clock import Clock, SystemClock
+from shared.doorbell import Bell, Doorbell
+from shared.meters.meter import Meter, Slot
+from shared.redis_client import connect_redis
+from shared.settings import Settings
+from worker.adapters.registry import open_adapters
+from worker.dispatch.fleet import Fleet
+from worker.dispatch.holder import Holder
+from worker.dispatch.loop import Dispatcher
+from worker.dispatch.turn import Means
+from worker.failpoint import Failpoints
+from worker.pipeline.finish import Finisher
+from worker.pipeline.flights import Flight, Flights
+from worker.pipeline.heartbeat import Heartbeat
+from worker.pipeline.run import Steps, run
+from worker.pipeline.start import Starter
+from worker.upkeep.rescuer import Rescuer
+from worker.upkeep.sweeper import Sweeper
+
+log = structlog.get_logger(__name__)
+
+SPARE_CONNECTIONS: Final = 50
+"""Above the calls in flight: a connection that closes is not yet free when the next opens."""
+
+
+class MillEngine:
+    """Starts, calls and finishes attempts; dispatches and rescues beside it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        queues: tuple[str, ...],
+        capacity: int,
+        publisher: Publisher,
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._queues = queues
+        self._capacity = capacity
+        self._publisher = publisher
+        self._clock: Clock = SystemClock()
+        self._flights = Flights()
+        self._services: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Connect, warm the clients, take a lease, and only then let anything be released."""
+        settings = self._settings
+        self._failpoints = Failpoints(settings.worker.failpoint)
+        self._database = Database(settings.sqlalchemy_url, pool_size=8, name="promptmill-worker")
+        self._redis = connect_redis(settings.redis_url.get_secret_value())
+        self._doorbell = Doorbell(self._redis)
+        self._meter = Meter(self._redis)
+        self._adapters = open_adapters(
+            self._catalog,
+            connections=self._capacity + SPARE_CONNECTIONS,
+            settings=settings.worker,
+            clock=self._clock,
+        )
+        self._heartbeat = Heartbeat(
+            self._database,
+            self._meter,
+            settings.lease,
+            queues=self._queues,
+            capacity=self._capacity,
+            slots=self._flights.slots,
+            stop_jobs=self._flights.stop_jobs,
+        )
+        self._pipeline()
+        await self._heartbeat.register()
+        async with self._database.transaction() as connection:
+            await report_deployments(connection, self._catalog, self._adapters.missing)
+        self._dispatcher = self._make_dispatcher() if self._dispatches else None
+        self._serve()
+
+    @property
+    def _dispatches(self) -> bool:
+        """A process that runs suspects may die any moment: it holds no route."""
+        return self._queues != (ISOLATED_QUEUE,)
+
+    async def take(self, attempt_ids: list[str]) -> None:
+        """Start what is ours of these; returns when that is committed."""
+        for attempt in await self._starter.start(attempt_ids):
+            flight = Flight(attempt)
+            self._flights.add(flight, asyncio.create_task(run(flight, self._steps)))
+
+    async def sweep(self) -> None:
+        """One round of the rescuer now."""
+        await self._rescuer.sweep()
+
+    async def drain(self, seconds: float) -> None:
+        """Release nothing more; give the calls in flight so long, then hand them back."""
+        for service in self._services:
+            service.cancel()
+        await asyncio.gather(*self._services, return_exceptions=True)
+        beating = asyncio.create_task(self._heartbeat.run())
+        try:
+            async with asyncio.timeout(seconds):
+                await self._flights.landed()
+        except TimeoutError:
+            log.warning("drain_limit_reached", in_flight=len(self._flights))
+            self._flights.stop_all()
+            await self._flights.landed()
+        finally:
+            beating.cancel()
+
+    async def stop(self) -> None:
+        """Leave in order and close everything."""
+        await self._heartbeat.leave()
+        await self._adapters.close()
+        await self._database.close()
+        await self._redis.aclose()
+
+    def _pipeline(self) -> None:
+        """The rooms of one attempt, wired."""
+        worker = self._settings.worker
+        self._starter = Starter(self._database, self._heartbeat, self._flights, worker)
+        self._finisher = Finisher(self._database, worker, self._failpoints, self._told)
+        self._rescuer = Rescuer(
+            self._database, self._catalog, self._meter, self._settings.lease, self._told
+        )
+        self._steps = Steps(
+            catalog=self._catalog,
+            adapters=self._adapters,
+            heartbeat=self._heartbeat,
+            finisher=self._finisher,
+            meter=self._meter,
+            clock=self._clock,
+            settings=worker,
+            failpoints=self._failpoints,
+        )
+
+    def _make_dispatcher(self) -> Dispatcher:
+        means = Means(
+            database=self._database,
+            catalog=self._catalog,
+            meter=self._meter,
+            fleet=Fleet(self._database),
+            publisher=self._publisher,
+            clock=self._clock,
+            settings=self._settings.dispatch,
+            failpoints=self._failpoints,
+        )
+        holder = Holder(self._redis, self._heartbeat.worker_id, self._settings.dispatch.holder_ttl)
+        return Dispatcher(means, holder, self._doorbell)
+
+    def _serve(self) -> None:
+        """Start the services beside the jobs."""
+        sweeper = Sweeper(
+            self._database, self._doorbell, self._rescuer, self._settings.lease.heartbeat
+        )
+        services = [self._heartbeat.run(), sweeper.run(), self._listen_for_cancels()]
+        if self._dispatcher is not None:
+            services.append(self._dispatcher.run())
+        self._services = [asyncio.create_task(service) for service in services]
+
+    async def _listen_for_cancels(self) -> None:
+        async for _, job_ids in self._doorbell.listen(Bell.CANCEL):
+            self._flights.stop_jobs(job_ids)
+
+    async def _told(self, left: Sequence[Left]) -> None:
+        """After a commit: free the slots, wake the dispatcher and whoever waits."""
+        try:
+            await self._meter.free(Slot(row.attempt_id, row.deployment, row.queue) for row in left)
+        except (RedisError, OSError) as error:
+            log.debug("slots_not_freed", error=type(error).__name__)
+        if self._dispatcher is not None:
+            self._dispatcher.slot_freed()
+        if ended := [row.job_id for row in left if row.moved_to]:
+            await self._doorbell.ring(Bell.DONE, ended)

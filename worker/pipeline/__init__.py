@@ -1,0 +1,1 @@
+"""One attempt, start to finish; read run.py first."""

@@ -1,0 +1,96 @@
+"""Finish attempts in micro-batches: result, cost, hold and event in one transaction."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+import structlog
+from sqlalchemy.exc import DataError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.db.engine import Database
+from shared.db.leave import Leaving, Left, leave
+from shared.settings import WorkerSettings
+from worker.failpoint import Failpoints
+from worker.pipeline.batcher import Batcher
+from worker.pipeline.patience import until_answered
+
+log = structlog.get_logger(__name__)
+
+
+class Finisher:
+    """Closes sent attempts; returns when that is committed."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: WorkerSettings,
+        failpoints: Failpoints,
+        told: Callable[[Sequence[Left]], Awaitable[None]],
+    ) -> None:
+        """`told` hears of every batch after its commit: slots and doorbells, best effort."""
+        self._database = database
+        self._failpoints = failpoints
+        self._told = told
+        self._batcher = Batcher[Leaving, None](
+            self._flush, rows=settings.flush_rows, after=settings.flush_after
+        )
+
+    async def finish(self, leaving: Leaving) -> None:
+        """Record how an attempt ended; waits for Postgres as long as it takes."""
+        await self._batcher.submit(leaving)
+
+    async def _flush(self, reports: Sequence[Leaving]) -> list[None]:
+        async def once() -> list[Left]:
+            async with self._database.transaction() as connection:
+                left = await leave_or_bisect(connection, reports)
+                self._failpoints.passing("before_commit")
+                return left
+
+        left = await until_answered("finish", once)
+        self._failpoints.passing("after_commit_before_ack")
+        await self._told(left)
+        return [None] * len(reports)
+
+
+async def leave_or_bisect(connection: AsyncConnection, reports: Sequence[Leaving]) -> list[Left]:
+    """Leave all; where one row cannot be stored, store it sanitised and the others as they are."""
+    try:
+        async with connection.begin_nested():
+            return await leave(connection, reports)
+    except DataError as error:
+        if len(reports) == 1:
+            if reports[0].sanitised:
+                raise
+            log.warning("result_sanitised", job_id=reports[0].job_id, error=str(error.orig)[:200])
+            return await leave_or_bisect(connection, [sanitised(reports[0])])
+    half = len(reports) // 2
+    return [
+        *await leave_or_bisect(connection, reports[:half]),
+        *await leave_or_bisect(connection, reports[half:]),
+    ]
+
+
+def sanitised(report: Leaving) -> Leaving:
+    """The same report with every text in a form that Postgres can keep."""
+    return replace(
+        report,
+        result=_storable_json(report.result),
+        error=_storable(report.error),
+        provider_request_id=_storable(report.provider_request_id),
+        sanitised=True,
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    if text is None:
+        return None
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def _storable_json(text: str | None) -> str | None:
+    """JSON text whose NUL escapes stand for the replacement character."""
+    if text is None:
+        return None
+    # An escaped backslash before `u0000` is text about an escape, not an escape.
+    parts = text.split("\\\\")
+    return "\\\\".join(_storable(part.replace("\\u0000", "\\ufffd")) or "" for part in parts)

@@ -1,0 +1,114 @@
+"""The story of one attempt: send it, hear the answer, decide, record."""
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+
+import structlog
+from pydantic import TypeAdapter
+from redis.exceptions import RedisError
+
+from shared.catalog.deployments import Catalog
+from shared.db.start import StartedAttempt
+from shared.domain.clock import Clock
+from shared.domain.failure import FailureKind
+from shared.domain.generation import GenerationRequest
+from shared.domain.job import JobState
+from shared.meters.meter import Meter
+from shared.settings import WorkerSettings
+from worker.adapters.base import Answer, CallError
+from worker.adapters.registry import Adapters
+from worker.failpoint import Failpoints
+from worker.pipeline.finish import Finisher
+from worker.pipeline.flights import STATE_AFTER, Flight, StopReason
+from worker.pipeline.heartbeat import Heartbeat
+from worker.pipeline.verdict import Decision, failed, interrupted, succeeded
+
+log = structlog.get_logger(__name__)
+
+REQUEST = TypeAdapter(GenerationRequest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """All that the story needs."""
+
+    catalog: Catalog
+    adapters: Adapters
+    heartbeat: Heartbeat
+    finisher: Finisher
+    meter: Meter
+    clock: Clock
+    settings: WorkerSettings
+    failpoints: Failpoints
+
+
+async def run(flight: Flight, steps: Steps) -> None:
+    """Call the provider once and record what came of it.
+
+    Broken off by `flight.stop(reason)`, it records that instead.
+    """
+    attempt, began = flight.attempt, monotonic()
+    try:
+        decision = await _decide(attempt, steps, began)
+    except asyncio.CancelledError:
+        reason = flight.stopping or StopReason.DRAINED
+        decision = interrupted(attempt, to=STATE_AFTER[reason], reason=reason, sent=True)
+    flight.decided = True
+    if decision.block_seconds:
+        await _rest(attempt.deployment, decision.block_seconds, steps.meter)
+    await steps.finisher.finish(decision.leaving)
+
+
+async def _decide(attempt: StartedAttempt, steps: Steps, began: float) -> Decision:
+    """Send the request and turn its end into a decision."""
+    if not steps.heartbeat.sure:
+        reason = "the worker lost its lease before it sent the request"
+        return interrupted(attempt, to=JobState.QUEUED, reason=reason, sent=False)
+    try:
+        answer = await _call(attempt, steps)
+    except CallError as error:
+        return failed(attempt, error, _milliseconds(began))
+    except Exception as error:
+        log.exception("adapter_broke", attempt_id=attempt.attempt_id)
+        broken = CallError(FailureKind.INTERNAL, f"{type(error).__name__}: {error}"[:500])
+        return failed(attempt, broken, _milliseconds(began))
+    deployment = steps.catalog.find(attempt.deployment)
+    return succeeded(attempt, deployment, answer, _milliseconds(began), steps.clock)
+
+
+async def _call(attempt: StartedAttempt, steps: Steps) -> Answer:
+    """One request under the total deadline of the call and of its job."""
+    deployment = steps.catalog.find(attempt.deployment)
+    adapter = steps.adapters.ready.get(deployment.provider.id)
+    if adapter is None:
+        reason = steps.adapters.missing[deployment.provider.id]
+        raise CallError(FailureKind.UNREACHABLE, reason)
+    request = REQUEST.validate_python(attempt.request)
+    timeout = max(min(steps.settings.call_timeout, attempt.seconds_left), 0.1)
+    steps.failpoints.passing("before_send")
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await adapter.complete(
+                request,
+                model=deployment.model.id,
+                attempt_id=attempt.attempt_id,
+                timeout=timeout,
+            )
+    except TimeoutError:
+        message = f"no answer within {timeout:.0f} seconds"
+        raise CallError(FailureKind.TIMEOUT, message) from None
+    steps.failpoints.passing("after_answer")
+    return answer
+
+
+async def _rest(deployment: str, seconds: float, meter: Meter) -> None:
+    """Keep everybody away from a deployment for a while; best effort."""
+    try:
+        await meter.block(deployment, seconds)
+    except (RedisError, OSError) as error:
+        log.warning("deployment_not_rested", deployment=deployment, error=type(error).__name__)
+
+
+def _milliseconds(began: float) -> int:
+    return round((monotonic() - began) * 1000)

@@ -1,0 +1,123 @@
+"""Decide what follows a call: the verdict table applied to one attempt."""
+
+import random
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from shared.catalog.deployments import Deployment
+from shared.catalog.pricing import price_of
+from shared.db.leave import Leaving
+from shared.db.start import StartedAttempt
+from shared.domain.attempt import AttemptState
+from shared.domain.clock import Clock
+from shared.domain.failure import ATTEMPT_ENDS, VERDICTS, FailureKind, Verdict
+from shared.domain.job import JobState, WaitReason
+from worker.adapters.base import Answer, CallError
+
+BACKOFF_FIRST: Final = 1.0
+BACKOFF_CAP: Final = 100.0
+PAUSE_OF_KIND: Final = {
+    FailureKind.RATE_LIMITED: 1.0,
+    FailureKind.OVERLOADED: 1.0,
+    # Nothing but a person mends these; the jobs wait, the provider is left alone meanwhile.
+    FailureKind.QUOTA: 60.0,
+    FailureKind.AUTH: 30.0,
+    FailureKind.NOT_FOUND: 10.0,
+}
+"""Seconds for which nobody calls the deployment, where the provider names no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How the job leaves `running`, and for how long its deployment rests."""
+
+    leaving: Leaving
+    block_seconds: float = 0.0
+
+
+def succeeded(
+    attempt: StartedAttempt, deployment: Deployment, answer: Answer, latency_ms: int, clock: Clock
+) -> Decision:
+    """The answer stands: result, usage and exact cost."""
+    usage = answer.result.usage
+    price = price_of(deployment.model.priced_as, usage, clock.now()) if usage else None
+    return Decision(
+        Leaving(
+            attempt_id=attempt.attempt_id,
+            job_id=attempt.job_id,
+            epoch=attempt.epoch,
+            attempt_state=AttemptState.ANSWERED,
+            job_state=JobState.SUCCEEDED,
+            cost_nano=price.cost_nano if price else None,
+            usage=_json(usage),
+            price=_json(price.source) if price else None,
+            result=_json(answer.result),
+            provider_request_id=answer.provider_request_id,
+            latency_ms=latency_ms,
+        )
+    )
+
+
+def failed(attempt: StartedAttempt, error: CallError, latency_ms: int) -> Decision:
+    """No usable answer: wait, try again, or stop, by the table."""
+    verdict = VERDICTS[error.kind]
+    spends_try = verdict in {Verdict.RETRY, Verdict.NEXT}
+    exhausted = spends_try and attempt.tries + 1 >= attempt.max_tries
+    job_state = _next_state(verdict, exhausted=exhausted)
+    attempt_state = ATTEMPT_ENDS[error.kind]
+    leaving = Leaving(
+        attempt_id=attempt.attempt_id,
+        job_id=attempt.job_id,
+        epoch=attempt.epoch,
+        attempt_state=attempt_state,
+        job_state=job_state,
+        cost_nano=None if attempt_state is AttemptState.UNKNOWN else 0,
+        spends_try=spends_try,
+        tried=attempt.deployment if verdict is Verdict.NEXT else None,
+        delay_seconds=max(backoff(attempt.tries), error.retry_after or 0.0),
+        wait_reason=WaitReason.BACKOFF if job_state is JobState.SCHEDULED else None,
+        failure_kind=error.kind,
+        error=error.message,
+        provider_request_id=error.provider_request_id,
+        latency_ms=latency_ms,
+    )
+    rest = error.retry_after or PAUSE_OF_KIND.get(error.kind, 0.0)
+    return Decision(leaving, rest if error.kind in PAUSE_OF_KIND else 0.0)
+
+
+def interrupted(attempt: StartedAttempt, *, to: JobState, reason: str, sent: bool) -> Decision:
+    """The call was broken off by us: charged at its hold, unless nothing had been sent."""
+    return Decision(
+        Leaving(
+            attempt_id=attempt.attempt_id,
+            job_id=attempt.job_id,
+            epoch=attempt.epoch,
+            attempt_state=AttemptState.UNKNOWN if sent else AttemptState.FAILED,
+            job_state=to,
+            cost_nano=None if sent else 0,
+            failure_kind=FailureKind.INTERRUPTED,
+            error=reason,
+        )
+    )
+
+
+def backoff(tries: int) -> float:
+    """Seconds before the next try: exponential, capped, with full jitter above one half."""
+    ceiling = min(BACKOFF_FIRST * 2.0**tries, BACKOFF_CAP)
+    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+
+
+def _next_state(verdict: Verdict, *, exhausted: bool) -> JobState:
+    match verdict:
+        case Verdict.WAIT:
+            return JobState.QUEUED
+        case Verdict.RETRY | Verdict.NEXT:
+            return JobState.FAILED if exhausted else JobState.SCHEDULED
+        case Verdict.STOP:
+            return JobState.FAILED
+
+
+def _json(value: Any) -> str | None:
+    return orjson.dumps(value).decode() if value is not None else None

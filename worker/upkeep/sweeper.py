@@ -1,0 +1,60 @@
+"""The timers beside the jobs: wake the scheduled, rescue, and forget the long gone."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from shared.db import workers
+from shared.db.cancel import wake_scheduled
+from shared.db.engine import Database
+from shared.doorbell import Bell, Doorbell
+from worker.upkeep.rescuer import Rescuer
+
+log = structlog.get_logger(__name__)
+
+WAKE_SECONDS: Final = 0.5
+FORGET_SECONDS: Final = 3600.0
+
+
+class Sweeper:
+    """Runs each timer until cancelled; no error ends one."""
+
+    def __init__(
+        self, database: Database, doorbell: Doorbell, rescuer: Rescuer, rescue_seconds: float
+    ) -> None:
+        self._database = database
+        self._doorbell = doorbell
+        self._timers: dict[Callable[[], Awaitable[None]], float] = {
+            self._wake: WAKE_SECONDS,
+            rescuer.sweep: rescue_seconds,
+            self._forget: FORGET_SECONDS,
+        }
+
+    async def run(self) -> None:
+        """All timers, side by side."""
+        async with asyncio.TaskGroup() as group:
+            for work, seconds in self._timers.items():
+                group.create_task(_every(seconds, work))
+
+    async def _wake(self) -> None:
+        async with self._database.transaction() as connection:
+            routes = await wake_scheduled(connection)
+        if routes:
+            await self._doorbell.ring(Bell.DUE, routes)
+
+    async def _forget(self) -> None:
+        async with self._database.transaction() as connection:
+            await workers.forget(connection)
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        # Many processes carry the same timers: jitter keeps them from meeting.
+        await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the next round may succeed
+            log.warning("upkeep_missed", error=type(error).__name__, detail=str(error)[:200])
