@@ -1,0 +1,57 @@
+"""The Celery consumer: a small window of messages, quick reconnects, no death by garbage."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
+
+logger = logging.getLogger(__name__)
+
+WINDOW: Final = 8
+"""Messages taken and not yet acknowledged: enough to keep the engine fed while it commits
+starts, few enough that a full worker leaves the rest to others."""
+RECONNECT: Final = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 2.0}
+"""Seconds between attempts; Celery's own grow to 30, long after Redis is back."""
+GARBAGE: Final = (LookupError, TypeError, ValueError, AttributeError)
+"""What Celery raises on a message without its fields; unhandled it ends or loops the worker."""
+
+
+class MillConsumer(Consumer):  # type: ignore[misc]
+    """Takes carriers of attempt ids; concurrency counts calls, so it does not set the window."""
+
+    def __init__(
+        self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        # Workers owe each other nothing: no gossip, no waiting for neighbours at the start.
+        options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
+        kwargs["initial_prefetch_count"] = WINDOW
+        super().__init__(*args, worker_options=options, **kwargs)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, for as long as it takes; a shutdown interrupts it."""
+        connected = conn.ensure_connection(self._say_away, callback=maybe_shutdown, **RECONNECT)
+        self.first_connection_attempt = False
+        return connected
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """Celery's handler; what it cannot read is logged and dropped."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def handle_or_drop(message: Any) -> None:
+            try:
+                handle(message)
+            except GARBAGE as error:
+                logger.warning("dropped a message that is no task (%s)", type(error).__name__)
+                message.reject_log_error(logger, self.connection_errors)
+
+        return handle_or_drop
+
+    def _update_prefetch_count(self, index: int = 0) -> None:
+        """Do nothing: growing and shrinking the pool changes calls in flight, not the window."""
+
+    def _say_away(self, error: Exception, interval: float) -> None:
+        logger.warning(
+            "the broker is away (%s); next attempt in %.1f s", type(error).__name__, interval
+        )
