@@ -47,13 +47,11 @@ class MillEngine:
         catalog: Catalog,
         queues: tuple[str, ...],
         capacity: int,
-        publisher: Publisher,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._queues = queues
         self._capacity = capacity
-        self._publisher = publisher
         self._clock: Clock = SystemClock()
         self._flights = Flights()
         self._services: list[asyncio.Task[None]] = []
@@ -65,6 +63,7 @@ class MillEngine:
         self._database = Database(settings.sqlalchemy_url, pool_size=8, name="promptmill-worker")
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._doorbell = Doorbell(self._redis)
+        self._publisher = Publisher(settings.redis_url.get_secret_value())
         self._meter = Meter(self._redis)
         self._adapters = open_adapters(
             self._catalog,
@@ -123,6 +122,7 @@ class MillEngine:
         """Leave in order and close everything."""
         await self._heartbeat.leave()
         await self._adapters.close()
+        await self._publisher.close()
         await self._database.close()
         await self._redis.aclose()
 

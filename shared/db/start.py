@@ -39,6 +39,7 @@ WHERE attempts.id = ANY(CAST(:attempt_ids AS text[]))
 ORDER BY jobs.id FOR UPDATE OF jobs
 """)
 
+# In the order of StartedAttempt's fields.
 STARTED_COLUMNS = """
 SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.epoch, attempts.deployment,
        attempts.queue, attempts.permit_tokens, attempts.hold_nano, jobs.tries, jobs.max_tries,
@@ -94,7 +95,7 @@ async def start(
     asked = {"attempt_ids": list(attempt_ids), "worker_id": worker_id}
     await connection.execute(LOCK, {"attempt_ids": asked["attempt_ids"]})
     rows = await connection.execute(START, asked)
-    return [StartedAttempt(**row) for row in rows.mappings()]
+    return [StartedAttempt(*row) for row in rows]
 
 
 async def started_before(
@@ -104,4 +105,4 @@ async def started_before(
     rows = await connection.execute(
         STARTED_BEFORE, {"attempt_ids": list(attempt_ids), "worker_id": worker_id}
     )
-    return [StartedAttempt(**row) for row in rows.mappings()]
+    return [StartedAttempt(*row) for row in rows]

@@ -1,6 +1,5 @@
 """Workers: one row, one heartbeat and one lease a process; the rescue of the silent."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -144,8 +143,8 @@ def _crashed(attempt_id: str, job_id: str, epoch: int) -> Leaving:
 
 async def capacity(connection: AsyncConnection) -> dict[str, int]:
     """Calls that the living workers can hold at once, by queue."""
-    rows: Sequence[tuple[str, int]] = (await connection.execute(CAPACITY)).tuples().all()
-    return dict(rows)
+    rows = (await connection.execute(CAPACITY)).all()
+    return {row.queue: row.capacity for row in rows}
 
 
 async def forget(connection: AsyncConnection) -> None:
