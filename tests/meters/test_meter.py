@@ -1,0 +1,172 @@
+"""The quota meter against a real Valkey: never above a limit, and nothing leaks."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from itertools import count
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.catalog.deployments import Deployment, Limits, Model, Provider
+from shared.meters.meter import Grant, MemoryLostError, Meter, Slot, Want
+from shared.redis_client import connect_redis
+
+QUEUE = "openai"
+PLENTY = 1_000_000
+NUMBERS = count()
+
+
+def deployment(**limits: float) -> Deployment:
+    return Deployment(
+        id="openai/m",
+        provider=Provider(id=QUEUE, adapter="openai"),
+        model=Model(id="m", context_window=1000, max_output=1000),
+        limits=Limits(**limits),  # type: ignore[arg-type]
+    )
+
+
+def wants(number: int, tokens: int = 10) -> list[Want]:
+    return [Want(f"att_{next(NUMBERS)}", tokens) for _ in range(number)]
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = connect_redis(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def meter(redis: Redis) -> Meter:
+    meter = Meter(redis)
+    await meter.rebuild([])
+    return meter
+
+
+async def filled(meter: Meter, place: Deployment) -> Grant:
+    """Ask for one at a time until the first grant; it tells that the bucket has refilled."""
+    while True:
+        grant = await meter.acquire(place, QUEUE, PLENTY, wants(1))
+        if grant.granted:
+            return grant
+        await asyncio.sleep(grant.wait)
+
+
+async def test_without_limits_everything_goes(meter: Meter) -> None:
+    grant = await meter.acquire(deployment(), QUEUE, PLENTY, wants(500))
+    assert (grant.granted, grant.wait, grant.binding) == (500, 0.0, "")
+
+
+async def test_rates_start_empty_and_the_wait_is_told(meter: Meter) -> None:
+    grant = await meter.acquire(deployment(requests=60), QUEUE, PLENTY, wants(5))
+    assert (grant.granted, grant.binding) == (0, "requests")
+    assert 0.5 < grant.wait < 1.5
+
+
+async def test_concurrency_is_never_exceeded_and_freed_slots_are_taken_again(meter: Meter) -> None:
+    place = deployment(concurrency=3)
+    asked = wants(5)
+    grant = await meter.acquire(place, QUEUE, PLENTY, asked)
+    assert (grant.granted, grant.binding, grant.wait) == (3, "concurrency", 0.0)
+    await meter.free([Slot(asked[0].attempt_id, place.id, QUEUE)])
+    assert (await meter.acquire(place, QUEUE, PLENTY, wants(5))).granted == 1
+
+
+async def test_the_fleet_binds_over_all_deployments_of_a_queue(meter: Meter) -> None:
+    assert (await meter.acquire(deployment(), QUEUE, 4, wants(9))).granted == 4
+    grant = await meter.acquire(deployment(), QUEUE, 4, wants(9))
+    assert (grant.granted, grant.binding) == (0, "workers")
+
+
+async def test_a_permit_given_back_can_be_taken_at_once(meter: Meter) -> None:
+    place = deployment(requests=100, tokens=1000, window=100)
+    asked = wants(1)
+    while not (await meter.acquire(place, QUEUE, PLENTY, asked)).granted:
+        await asyncio.sleep(0.2)
+    assert not (await meter.acquire(place, QUEUE, PLENTY, wants(1))).granted
+    await meter.give_back(place, QUEUE, asked)
+    await meter.give_back(place, QUEUE, asked)
+    granted = [(await meter.acquire(place, QUEUE, PLENTY, wants(1))).granted for _ in range(2)]
+    assert granted == [1, 0]
+
+
+async def test_a_block_holds_for_all_and_a_shorter_one_does_not_end_it(
+    meter: Meter, redis: Redis
+) -> None:
+    await meter.block("openai/m", 30.0)
+    await meter.block("openai/m", 0.0)
+    grant = await Meter(redis).acquire(deployment(), QUEUE, PLENTY, wants(1))
+    assert (grant.granted, grant.binding) == (0, "blocked")
+    assert 29 < grant.wait <= 30
+
+
+async def test_an_emptied_redis_grants_nothing_before_the_slots_are_rebuilt(
+    meter: Meter, redis: Redis
+) -> None:
+    place = deployment(concurrency=2)
+    asked = wants(2)
+    await meter.acquire(place, QUEUE, PLENTY, asked)
+    await redis.flushall()
+    with pytest.raises(MemoryLostError):
+        await meter.acquire(place, QUEUE, PLENTY, wants(1))
+    await meter.rebuild([Slot(want.attempt_id, place.id, QUEUE) for want in asked])
+    grant = await meter.acquire(place, QUEUE, PLENTY, wants(1))
+    assert (grant.granted, grant.binding) == (0, "concurrency")
+
+
+async def test_a_request_larger_than_the_bucket_passes_and_costs_what_it_is(meter: Meter) -> None:
+    place = deployment(tokens=1000, window=1.0)
+    large = wants(1, tokens=400)
+    while not (await meter.acquire(place, QUEUE, PLENTY, large)).granted:
+        await asyncio.sleep(0.02)
+    assert (await meter.acquire(place, QUEUE, PLENTY, wants(1, tokens=400))).wait > 0.3
+
+
+@pytest.mark.parametrize(
+    ("limits", "largest"),
+    [
+        ({"requests": 200}, 1),
+        ({"tokens": 20_000}, 300),
+        ({"tokens": 20_000}, 3_000),
+        ({"requests": 7}, 1),
+        ({"requests": 300, "tokens": 15_000}, 200),
+    ],
+)
+async def test_no_window_ever_admits_more_than_the_limit(
+    meter: Meter, redis: Redis, limits: dict[str, float], largest: int
+) -> None:
+    """Two askers in turn for three windows; every grant is noted with Redis' own time."""
+    seed = random.randrange(1_000_000)
+    dice, window = random.Random(seed), 1.0
+    place = deployment(window=window, **limits)
+    log: list[tuple[float, int]] = []
+    began = None
+    while began is None or log[-1][0] - began < 3 * window:
+        asked = [Want(f"att_{next(NUMBERS)}", dice.randint(1, largest)) for _ in range(8)]
+        grant = await meter.acquire(place, QUEUE, PLENTY, asked)
+        seconds, micros = await redis.time()
+        at = seconds + micros / 1e6
+        began = began or at
+        log.append((at, 0))
+        log += [(at, want.tokens) for want in asked[: grant.granted]]
+        if not grant.granted:
+            await asyncio.sleep(grant.wait)
+    granted = [(at, tokens) for at, tokens in log if tokens]
+    assert granted, f"seed {seed}: nothing was granted"
+    for i, (end, _) in enumerate(granted):
+        inside = [tokens for at, tokens in granted[: i + 1] if at > end - window]
+        assert not limits.get("requests") or len(inside) <= limits["requests"], f"seed {seed}"
+        assert not limits.get("tokens") or sum(inside) <= limits["tokens"], f"seed {seed}"
+
+
+async def test_a_renewed_slot_stays_and_a_freed_one_is_not_brought_back(
+    meter: Meter, redis: Redis
+) -> None:
+    place = deployment(concurrency=5)
+    asked = wants(2)
+    await meter.acquire(place, QUEUE, PLENTY, asked)
+    first, second = (Slot(want.attempt_id, place.id, QUEUE) for want in asked)
+    await meter.free([first])
+    await meter.renew([first, second])
+    assert await redis.zrange("pm:slots:openai/m", 0, -1) == [second.attempt_id]
