@@ -6,7 +6,6 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -88,7 +87,7 @@ def can_run(account: Account, program: Path, *arguments: str) -> bool:
 
 def run_as(account: Account, argv: list[str]) -> str:
     """Run a short command as the account; gives its output, raises what `subprocess` raises."""
-    return subprocess.run(
+    finished: subprocess.CompletedProcess[str] = subprocess.run(
         [*account.prefix(signal.SIGKILL), *argv],
         check=True,
         cwd="/",
@@ -99,12 +98,14 @@ def run_as(account: Account, argv: list[str]) -> str:
         text=True,
         timeout=120,
         **account.popen_options(),
-    ).stdout
+    )
+    return finished.stdout
 
 
 def reachable(account: Account, folder: Path) -> bool:
-    """Whether the account may pass through every existing folder down to this one's parent."""
-    return all(_may_enter(account, parent) for parent in _existing(folder.absolute().parents))
+    """Whether the account may pass through every existing folder down to this one."""
+    path = folder.absolute()
+    return all(_may_enter(account, step) for step in (path, *path.parents) if step.exists())
 
 
 def _lent_account(pg_user: str | None) -> Account:
@@ -140,10 +141,6 @@ def _has_entry(uid: int) -> bool:
     except KeyError:
         return False
     return True
-
-
-def _existing(folders: Iterable[Path]) -> Iterable[Path]:
-    return (folder for folder in folders if folder.exists())
 
 
 def _may_enter(account: Account, folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """Starts one child process that cannot outlive its launcher, and ends it."""
 
 import asyncio
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +54,10 @@ class Child:
         self._process = process
         self._watched = watched
         self._reaping = threading.Lock()
+        self._buried = False
         self._pidfd = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
+        if self._pidfd is not None:
+            weakref.finalize(self, os.close, self._pidfd)
 
     @property
     def returncode(self) -> int | None:
@@ -60,11 +65,20 @@ class Child:
         self.wait(0)
         return self._process.returncode
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send a signal to the child alone; nothing happens when it has ended."""
         with self._reaping:
             if self._process.returncode is None:
                 os.kill(self.pid, number)
+
+    def send_family(self, number: signal.Signals) -> None:
+        """Send a signal to the child and, where /proc tells them, to its own children."""
+        self.send(number)
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        if children.exists():
+            for pid in children.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), number)
 
     def kill_group(self) -> None:
         """SIGKILL to the child and whatever it started."""
@@ -85,21 +99,22 @@ class Child:
         """Wait for its end without blocking the loop; gives the return code."""
         if self._process.returncode is None and self._pidfd is not None:
             loop, over = asyncio.get_running_loop(), asyncio.Event()
-            watch = os.dup(self._pidfd)
+            watch = os.dup(self._pidfd)  # a second waiter must not end the first one's watch
             loop.add_reader(watch, over.set)
             try:
                 await over.wait()
             finally:
                 loop.remove_reader(watch)
                 os.close(watch)
-        while not self.wait(0):
+        while not self.wait(0):  # noqa: ASYNC110  # without pidfd there is no event
             await asyncio.sleep(POLL)
         return self._process.returncode
 
     def stop(self, escalation: Escalation = PLAIN_STOP) -> int:
         """Send each signal and give it its seconds, then kill the group; blocks."""
         for number, seconds in escalation:
-            self.signal(number)
+            self.send(number)
+            self.send(signal.SIGCONT)  # a stopped process would not hear the other one
             if self.wait(seconds):
                 break
         self.kill_group()
@@ -123,14 +138,12 @@ class Child:
     def _reap(self) -> None:
         """Take the return code; the group goes first, while its number is surely ours."""
         with self._reaping:
-            if self._process.returncode is None:
-                self._kill_group()
-                self._process.wait()
-            if self._pidfd is not None:
-                os.close(self._pidfd)
-                self._pidfd = None
+            if self._buried:
+                return
+            self._buried = True
+            self._kill_group()
+            self._process.wait()
             if self._watched:
-                self._watched = False
                 reaper().forget(self.pid)
 
     def _kill_group(self) -> None:
@@ -167,7 +180,9 @@ def spawn(command: Command, log: Path) -> Child:
 @functools.cache
 def reaper() -> Reaper:
     """The one reaper of this launcher."""
-    return Reaper()
+    started = Reaper()
+    atexit.register(started.close)
+    return started
 
 
 def last_lines(log: Path, count: int = 15) -> str:

@@ -97,10 +97,14 @@ class Home:
         return self.logs / f"{name}.log"
 
     def create(self) -> None:
-        """Make the folder; root's may be passed through by the account of the servers."""
+        """Make the folder; root's may be passed through by the account of the servers.
+
+        A folder that is there keeps its mode: what is secret inside has modes of its own.
+        """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            if not self.root.exists():
+                self.root.mkdir(parents=True)
+                self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             message = (
@@ -216,4 +220,6 @@ def _lives(pid: int | None) -> bool:
         return False
     except PermissionError:
         return True
+    with contextlib.suppress(OSError):  # a zombie, where /proc tells it, lives no more
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     return True

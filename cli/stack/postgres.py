@@ -66,6 +66,7 @@ class PostgresServer:
         """Make the data directory unless there is one; refuse that of another major."""
         self._refuse_other_major()
         if self._data.exists():
+            self._refuse_other_owner()
             return
         fresh = self._data.with_suffix(".new")
         if fresh.exists():  # an initdb that was killed
@@ -147,6 +148,16 @@ class PostgresServer:
                     "folder away, start anew and restore"
                 )
                 raise StackError(message)
+
+    def _refuse_other_owner(self) -> None:
+        owner = self._data.stat().st_uid
+        if owner != self._account.owner:
+            message = (
+                f"the data in {self._data} belongs to uid {owner}, but the server would run as "
+                f"uid {self._account.owner}: as root, set PROMPTMILL_PG_USER to the account of "
+                f"uid {owner}; otherwise run this as that user, or set PROMPTMILL_HOME"
+            )
+            raise StackError(message)
 
 
 def _create(name: str, template: str | None) -> sql.Composed:

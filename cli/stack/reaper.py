@@ -5,6 +5,7 @@ has death signals (Linux) it serves for folders only. Standard library only: it 
 file by a bare interpreter, which starts in a hundredth of a second.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -38,7 +39,7 @@ class Reaper:
         self._order(f"watch {pid} {int(number)}")
 
     def forget(self, pid: int) -> None:
-        """The child has ended."""
+        """The child has ended: its number may soon be another's."""
         self._order(f"forget {pid}")
 
     def remove(self, folder: Path) -> None:
@@ -46,15 +47,16 @@ class Reaper:
         self._order(f"remove {folder}")
 
     def close(self) -> None:
-        """Let it do its work now, and wait for it."""
+        """Let it do now what is left to do, and wait for it."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.wait(timeout=GRACE + 15)
+        self._process.wait()
 
     def _order(self, text: str) -> None:
         if self._process.stdin is not None:
-            self._process.stdin.write(text.encode() + b"\n")
-            self._process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # somebody ended it: we go on without
+                self._process.stdin.write(text.encode() + b"\n")
+                self._process.stdin.flush()
 
 
 def reap(orders: Iterable[str]) -> None:

@@ -142,27 +142,25 @@ class Servers:
     def empty_valkey(self) -> None:
         """Kill Valkey, take all its data away and start it again: total loss."""
         self.kill_valkey()
-        shutil.rmtree(self.home.valkey / "appendonlydir", ignore_errors=True)
+        for data in self.home.valkey.glob("appendonly*"):
+            shutil.rmtree(data) if data.is_dir() else data.unlink()
         self.start_valkey()
 
     def pause_postgres(self) -> None:
-        """SIGSTOP: connections stand, no new ones are taken, nothing fails by itself.
-
-        The postmaster alone stands still; backends that are open go on working.
-        """
-        self._child(postgres.NAME).signal(signal.SIGSTOP)
+        """SIGSTOP to all of Postgres: connections stand, every statement hangs."""
+        self._child(postgres.NAME).send_family(signal.SIGSTOP)
 
     def resume_postgres(self) -> None:
         """SIGCONT after `pause_postgres`."""
-        self._child(postgres.NAME).signal(signal.SIGCONT)
+        self._child(postgres.NAME).send_family(signal.SIGCONT)
 
     def pause_valkey(self) -> None:
         """SIGSTOP: every command hangs."""
-        self._child(valkey.NAME).signal(signal.SIGSTOP)
+        self._child(valkey.NAME).send(signal.SIGSTOP)
 
     def resume_valkey(self) -> None:
         """SIGCONT after `pause_valkey`."""
-        self._child(valkey.NAME).signal(signal.SIGCONT)
+        self._child(valkey.NAME).send(signal.SIGCONT)
 
     @classmethod
     @contextmanager
@@ -267,6 +265,7 @@ def _awaitable(check: Callable[[], bool]) -> Ready:
 @contextmanager
 def _temporary_home() -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="promptmill-test-"))
+    root.chmod(0o711)  # the account of the servers must pass
     reaper().remove(root)
     try:
         yield root
