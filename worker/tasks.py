@@ -12,13 +12,16 @@ logger = logging.getLogger(__name__)
 
 
 def register(app: Celery, engine: Callable[[], Engine]) -> None:
-    """Add the tasks to the application; `engine` is asked when a message comes."""
+    """Add the tasks to the application; `engine` is asked when a message comes.
 
-    @app.task(name=RUN)  # type: ignore[untyped-decorator]
+    They send no task events: the engine sends those of the jobs, a carrier is not shown.
+    """
+
+    @app.task(name=RUN, send_events=False)  # type: ignore[untyped-decorator]
     async def run(attempt_ids: object) -> None:
         await engine().take(_trusted(attempt_ids))
 
-    @app.task(name=SWEEP)  # type: ignore[untyped-decorator]
+    @app.task(name=SWEEP, send_events=False)  # type: ignore[untyped-decorator]
     async def sweep() -> None:
         await engine().sweep()
 

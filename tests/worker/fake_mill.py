@@ -3,63 +3,72 @@
 import asyncio
 import json
 import os
+import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from shared.domain.errors import ConfigurationError
 from worker.app import make_worker
 
+DIARY = Path(os.environ["FAKE_DIARY"])
+HOLD = Path(os.environ["FAKE_HOLD"])
+"""While this file exists, no `take` returns."""
+
+
+def note(event: str, **fields: Any) -> None:
+    """Add one JSON object to the diary."""
+    line = {"event": event, "pid": os.getpid(), "at": time.monotonic(), **fields}
+    with DIARY.open("a") as diary:
+        diary.write(json.dumps(line) + "\n")
+
 
 class DiaryEngine:
-    """Writes what it is told to a file, one JSON object a line; FAKE_* set its manners."""
+    """Writes down what it is told; the variables FAKE_* set its manners."""
 
-    def __init__(self, queues: Sequence[str], capacity: int) -> None:
+    def __init__(self, queues: tuple[str, ...], capacity: int) -> None:
         self.queues = queues
         self.capacity = capacity
-        self.taking = 0
-        self.diary = Path(os.environ["FAKE_DIARY"])
-        self.hold = Path(os.environ["FAKE_HOLD"])
-        self.drained_by = float(os.environ.get("FAKE_DRAIN_TAKES", "0"))
-
-    def note(self, event: str, **fields: Any) -> None:
-        line = {"event": event, "pid": os.getpid(), "at": time.monotonic(), **fields}
-        with self.diary.open("a") as diary:
-            diary.write(json.dumps(line) + "\n")
+        self.given_up = False
 
     async def start(self) -> None:
+        """Fail when told to."""
         if message := os.environ.get("FAKE_START_FAILS"):
             raise ConfigurationError(message)
-        self.note("start", queues=list(self.queues), capacity=self.capacity)
+        note("start", queues=list(self.queues), capacity=self.capacity)
 
     async def take(self, attempt_ids: list[str]) -> None:
-        self.taking += 1
-        self.note("take", ids=attempt_ids, taking=self.taking, loop=id(asyncio.get_running_loop()))
+        """Return when nobody holds it."""
+        note("take", ids=attempt_ids, loop=id(asyncio.get_running_loop()))
+        if os.environ.get("FAKE_TAKE_FAILS"):
+            message = "the store is away"
+            raise OSError(message)
         try:
-            while self.hold.exists():
+            while HOLD.exists() and not self.given_up:
                 await asyncio.sleep(0.02)
-            if os.environ.get("FAKE_TAKE_FAILS"):
-                message = "the store is away"
-                raise OSError(message)
-        finally:
-            self.taking -= 1
-        self.note("taken", ids=attempt_ids)
+        except asyncio.CancelledError:
+            note("cancelled", ids=attempt_ids)
+            raise
+        note("taken", ids=attempt_ids)
 
     async def sweep(self) -> None:
-        self.note("sweep")
+        """Only say so."""
+        note("sweep")
 
     def resize(self, capacity: int) -> None:
-        self.note("resize", capacity=capacity)
+        """Only say so."""
+        note("resize", capacity=capacity)
 
     async def drain(self, seconds: float) -> None:
-        self.note("drain", seconds=seconds)
-        await asyncio.sleep(min(seconds, self.drained_by))
-        self.hold.unlink(missing_ok=True)
-        self.note("drained")
+        """Run for as long as it is told to, at most the limit."""
+        note("drain", seconds=seconds)
+        self.given_up = "FAKE_STUBBORN" not in os.environ
+        await asyncio.sleep(min(seconds, float(os.environ.get("FAKE_DRAIN_TAKES", "0.2"))))
+        note("drained")
 
     async def stop(self) -> None:
-        self.note("stop")
+        """Only say so."""
+        note("stop")
 
 
 app = make_worker(
@@ -68,3 +77,10 @@ app = make_worker(
     DiaryEngine,
     drain=float(os.environ.get("FAKE_DRAIN", "5")),
 )
+
+
+@app.task(name="fake.plain")
+def plain(number: int) -> int:
+    """A plain function, which must not run on the loop."""
+    note("plain", number=number, thread=threading.current_thread().name)
+    return number + 1
