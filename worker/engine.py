@@ -53,7 +53,7 @@ class MillEngine:
         self._queues = queues
         self._capacity = capacity
         self._clock: Clock = SystemClock()
-        self._flights = Flights()
+        self._flights = Flights(capacity)
         self._services: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -94,9 +94,10 @@ class MillEngine:
 
     async def take(self, attempt_ids: list[str]) -> None:
         """Start what is ours of these; returns when that is committed."""
+        await self._flights.room()
         for attempt in await self._starter.start(attempt_ids):
             flight = Flight(attempt)
-            self._flights.add(flight, asyncio.create_task(run(flight, self._steps)))
+            self._flights.take_off(flight, run(flight, self._steps))
 
     async def sweep(self) -> None:
         """One round of the rescuer now."""

@@ -1,6 +1,7 @@
 """The dispatcher: finds the routes with work and takes their turns."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import structlog
@@ -70,9 +71,9 @@ class Dispatcher:
             if route not in self._routes:
                 task = asyncio.create_task(self._take_turns(route))
                 self._routes[route] = task
-                task.add_done_callback(lambda _, route=route: self._ended(route))
+                task.add_done_callback(partial(self._ended, route))
 
-    def _ended(self, route: str) -> None:
+    def _ended(self, route: str, _: asyncio.Task[None]) -> None:
         self._routes.pop(route, None)
         if route in self._rung:
             self._awake.set()

@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import structlog
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db.engine import Database
+from shared.db.engine import Database, is_connection_loss
 from shared.db.leave import Leaving, Left, leave
+from shared.domain.failure import FailureKind
+from shared.domain.job import JobState
 from shared.settings import WorkerSettings
 from worker.failpoint import Failpoints
 from worker.pipeline.batcher import Batcher
@@ -53,21 +55,36 @@ class Finisher:
 
 
 async def leave_or_bisect(connection: AsyncConnection, reports: Sequence[Leaving]) -> list[Left]:
-    """Leave all; where one row cannot be stored, store it sanitised and the others as they are."""
+    """Leave all; a row that cannot be stored as it is does not keep the others waiting."""
     try:
         async with connection.begin_nested():
             return await leave(connection, reports)
-    except DataError as error:
+    except (DBAPIError, ValueError) as error:
+        if is_connection_loss(error):
+            raise
         if len(reports) == 1:
-            if reports[0].sanitised:
-                raise
-            log.warning("result_sanitised", job_id=reports[0].job_id, error=str(error.orig)[:200])
-            return await leave_or_bisect(connection, [sanitised(reports[0])])
+            return await _leave_somehow(connection, reports[0], error)
     half = len(reports) // 2
     return [
         *await leave_or_bisect(connection, reports[:half]),
         *await leave_or_bisect(connection, reports[half:]),
     ]
+
+
+async def _leave_somehow(
+    connection: AsyncConnection, report: Leaving, error: Exception
+) -> list[Left]:
+    """Store one refused row sanitised, or at least its end and its cost."""
+    for form in (sanitised(report), unrecordable(report)):
+        log.warning("report_refused", job_id=report.job_id, error=str(error)[:300])
+        try:
+            async with connection.begin_nested():
+                return await leave(connection, [form])
+        except (DBAPIError, ValueError) as again:
+            if is_connection_loss(again):
+                raise
+            error = again
+    raise error
 
 
 def sanitised(report: Leaving) -> Leaving:
@@ -78,6 +95,20 @@ def sanitised(report: Leaving) -> Leaving:
         error=_storable(report.error),
         provider_request_id=_storable(report.provider_request_id),
         sanitised=True,
+    )
+
+
+def unrecordable(report: Leaving) -> Leaving:
+    """The bare end of an attempt whose outcome Postgres refuses: failed, with its cost."""
+    return Leaving(
+        attempt_id=report.attempt_id,
+        job_id=report.job_id,
+        epoch=report.epoch,
+        attempt_state=report.attempt_state,
+        job_state=JobState.FAILED,
+        cost_nano=report.cost_nano,
+        failure_kind=FailureKind.INTERNAL,
+        error="the outcome could not be stored; the worker's log says why",
     )
 
 

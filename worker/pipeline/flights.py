@@ -1,13 +1,18 @@
 """The calls in flight of this process, and how they are broken off."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+import structlog
 
 from shared.db.start import StartedAttempt
 from shared.domain.job import JobState
 from shared.meters.meter import Slot
+
+log = structlog.get_logger(__name__)
 
 
 class StopReason(StrEnum):
@@ -40,10 +45,10 @@ class Flight:
 class Flights:
     """All of them, by attempt id."""
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
         self._flights: dict[str, Flight] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._landing = asyncio.Condition()
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -54,12 +59,16 @@ class Flights:
     def __iter__(self) -> Iterator[Flight]:
         return iter(list(self._flights.values()))
 
-    def add(self, flight: Flight, task: asyncio.Task[None]) -> None:
-        """Watch a flight until its task ends."""
-        flight.task = task
+    def take_off(self, flight: Flight, course: Coroutine[Any, Any, None]) -> None:
+        """Fly this course as a task of its own, watched until it ends."""
         self._flights[flight.attempt.attempt_id] = flight
-        self._empty.clear()
-        task.add_done_callback(lambda _: self._remove(flight.attempt.attempt_id))
+        flight.task = asyncio.create_task(self._fly(flight, course))
+
+    async def room(self) -> None:
+        """Wait until one more may take off: the fleet's slots are granted to all workers
+        together, and messages may come to one of them unevenly."""
+        async with self._landing:
+            await self._landing.wait_for(lambda: len(self) < self.capacity)
 
     def slots(self) -> list[Slot]:
         """The concurrency slots that they hold."""
@@ -82,9 +91,16 @@ class Flights:
 
     async def landed(self) -> None:
         """Wait until none is in flight."""
-        await self._empty.wait()
+        async with self._landing:
+            await self._landing.wait_for(lambda: not self._flights)
 
-    def _remove(self, attempt_id: str) -> None:
-        del self._flights[attempt_id]
-        if not self._flights:
-            self._empty.set()
+    async def _fly(self, flight: Flight, course: Coroutine[Any, Any, None]) -> None:
+        try:
+            await course
+        except Exception:
+            # The lease covers it: the attempt stays `sent` until this process is gone.
+            log.exception("flight_lost", attempt_id=flight.attempt.attempt_id)
+        finally:
+            del self._flights[flight.attempt.attempt_id]
+            async with self._landing:
+                self._landing.notify_all()

@@ -5,16 +5,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from shared.catalog.deployments import Deployment
-from shared.catalog.pricing import price_of
+from shared.catalog.pricing import Price, price_of
 from shared.db.leave import Leaving
 from shared.db.start import StartedAttempt
 from shared.domain.attempt import AttemptState
 from shared.domain.clock import Clock
+from shared.domain.errors import ConfigurationError
 from shared.domain.failure import ATTEMPT_ENDS, VERDICTS, FailureKind, Verdict
+from shared.domain.generation import Usage
 from shared.domain.job import JobState, WaitReason
 from worker.adapters.base import Answer, CallError
+
+log = structlog.get_logger(__name__)
 
 BACKOFF_FIRST: Final = 1.0
 BACKOFF_CAP: Final = 100.0
@@ -42,7 +47,7 @@ def succeeded(
 ) -> Decision:
     """The answer stands: result, usage and exact cost."""
     usage = answer.result.usage
-    price = price_of(deployment.model.priced_as, usage, clock.now()) if usage else None
+    price = _price(deployment, usage, clock)
     return Decision(
         Leaving(
             attempt_id=attempt.attempt_id,
@@ -117,6 +122,17 @@ def _next_state(verdict: Verdict, *, exhausted: bool) -> JobState:
             return JobState.FAILED if exhausted else JobState.SCHEDULED
         case Verdict.STOP:
             return JobState.FAILED
+
+
+def _price(deployment: Deployment, usage: Usage | None, clock: Clock) -> Price | None:
+    """None where the usage or the price is not known: an answer is not lost for that."""
+    if usage is None:
+        return None
+    try:
+        return price_of(deployment.model.priced_as, usage, clock.now())
+    except ConfigurationError as error:
+        log.error("price_unknown", deployment=deployment.id, error=error.message)  # noqa: TRY400
+        return None
 
 
 def _json(value: Any) -> str | None:

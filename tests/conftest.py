@@ -1,0 +1,44 @@
+"""Real servers for every test: one Postgres and one Valkey a session, a database a test."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+import redis
+
+from cli.stack.servers import Servers
+from shared.db.migrate import migrate
+from tests.environment import environment
+
+TEMPLATE = "promptmill_template"
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Both servers, started once by the same launcher as `promptmill up`."""
+    with Servers.temporary() as servers:
+        migrate(servers.create_database(TEMPLATE))
+        yield servers
+
+
+@pytest.fixture
+def database_url(servers: Servers) -> Iterator[str]:
+    """A migrated database of the test's own, in SQLAlchemy's form."""
+    name = f"test_{next(NUMBERS)}"
+    yield servers.create_database(name, template=TEMPLATE)
+    servers.drop_database(name)
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """The session's Valkey, emptied."""
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.flushall()
+    return servers.redis_url
+
+
+@pytest.fixture
+def environ(database_url: str, redis_url: str) -> dict[str, str]:
+    """The environment of a process that serves this test."""
+    return environment(database_url, redis_url)
