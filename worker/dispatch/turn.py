@@ -118,6 +118,7 @@ class RouteTurns:
         try:
             async with self._means.database.transaction() as connection:
                 minted = await release(connection, permits)
+                self._means.failpoints.passing("in_release")
         except Exception:
             # Perhaps only the COMMIT's reply was lost; then the attempts are found unstarted.
             await self._means.meter.give_back(ask.deployment, ask.queue, granted)

@@ -1,0 +1,292 @@
+"""A whole mill of real processes for fault tests, and the checker of its invariants."""
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import httpx2
+from sqlalchemy import text
+
+from shared.catalog.deployments import REHEARSAL_PREFIX
+from shared.db.engine import Database, is_connection_loss
+from shared.domain.job import FINAL_STATES
+from tests.environment import environment
+from tests.life import Life, new_job
+
+ROOT = Path(__file__).parents[1]
+MODEL = "gpt-4.1-mini"
+ROUTE = f"{REHEARSAL_PREFIX}{MODEL}"
+QUICK_LEASES = {
+    "PROMPTMILL_LEASE__TTL": "3",
+    "PROMPTMILL_LEASE__HEARTBEAT": "0.5",
+    "PROMPTMILL_LEASE__UNSTARTED": "3",
+    "PROMPTMILL_DISPATCH__HOLDER_TTL": "1.5",
+    "PROMPTMILL_DISPATCH__POLL": "0.5",
+}
+UNLIMITED = "[limits.simulator]\nrequests = 0\ntokens = 0\n"
+
+
+async def eventually(
+    what: str, check: Callable[[], Awaitable[Any]], *, within: float = 60.0
+) -> Any:
+    """Ask again and again until the answer is true; a database that is away is no answer."""
+    deadline = monotonic() + within
+    while True:
+        try:
+            if answer := await check():
+                return answer
+        except Exception as error:
+            if not is_connection_loss(error):
+                raise
+        assert monotonic() < deadline, f"not within {within} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+@dataclass
+class Mill:
+    """Simulator and workers as processes; the test is the client and the nemesis."""
+
+    database: Database
+    environ: dict[str, str]
+    folder: Path
+    simulator_url: str = ""
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def life(self) -> Life:
+        return Life(self.database)
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.folder / "ledger.jsonl"
+
+    def spawn(self, name: str, argv: Sequence[str], **environ: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *argv],
+                cwd=ROOT,
+                env={**self.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+    async def start_simulator(self, **options: str | int | float) -> None:
+        ready = self.folder / f"simulator{len(self.processes)}.url"
+        options = {"latency-ms": 100, "latency-spread": 0.5, "seed": 7, **options}
+        flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        files = ["--ready-file", str(ready), "--ledger", str(self.ledger_path)]
+        self.spawn("simulator", ["simulator", "--port", "0", *files, *flags])
+
+        async def up() -> bool:
+            return ready.exists()
+
+        await eventually("the simulator listens", up)
+        self.simulator_url = ready.read_text().strip()
+        self.environ["PROMPTMILL_SIMULATOR_URL"] = self.simulator_url
+
+    async def start_worker(
+        self, *, queues: str = "openai,simulator,upkeep", slots: int = 200, **environ: str
+    ) -> subprocess.Popen[bytes]:
+        known = (await self.life.one("SELECT count(*) AS n FROM workers")).n
+        name = f"worker{len(self.workers)}"
+        argv = ["celery", "-q", "-A", "worker.main", "worker", "-P", "custom", "-l", "WARNING"]
+        worker = self.spawn(
+            name, [*argv, "-c", str(slots), "-Q", queues, "-n", f"{name}@test"], **environ
+        )
+        self.workers.append(worker)
+
+        async def registered() -> bool:
+            ended = worker.poll() is not None
+            now = (await self.life.one("SELECT count(*) AS n FROM workers")).n
+            assert now > known or not ended, self.log(name)
+            return bool(now > known)
+
+        await eventually("the worker registers", registered)
+        return worker
+
+    async def start_isolated(self) -> subprocess.Popen[bytes]:
+        return await self.start_worker(queues="isolated", slots=4)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()[-4000:]
+
+    async def submit(self, number: int, **changes: Any) -> list[str]:
+        """Accept so many jobs, each with a prompt of its own; their ids."""
+        ids: list[str] = []
+        for first in range(0, number, 1000):
+            jobs = [
+                new_job(route=ROUTE, **{"request": request(f"question {i}"), **changes})
+                for i in range(first, min(first + 1000, number))
+            ]
+            ids += [accepted.job_id for accepted in await self.life.accept(*jobs)]
+        return ids
+
+    async def states(self) -> Counter[str]:
+        async with self.database.transaction() as connection:
+            rows = await connection.execute(text("SELECT state, count(*) FROM jobs GROUP BY 1"))
+            return Counter({state: number for state, number in rows})
+
+    async def in_state(self, state: str, at_least: int, *, within: float = 60.0) -> None:
+        async def reached() -> bool:
+            return (await self.states())[state] >= at_least
+
+        await eventually(f"{at_least} jobs {state}", reached, within=within)
+
+    async def all_final(self, *, within: float = 90.0) -> Counter[str]:
+        async def none_open() -> bool:
+            return not any((await self.states())[s] for s in ("scheduled", "queued", "running"))
+
+        try:
+            await eventually("every job is final", none_open, within=within)
+        except AssertionError as error:
+            states = await self.states()
+            logs = "\n".join(self.log(f"worker{i}") for i in range(len(self.workers)))
+            raise AssertionError(f"{error}: {states}\n{logs}") from None
+        return await self.states()
+
+    async def script(self, *rules: dict[str, Any]) -> None:
+        async with httpx2.AsyncClient() as client:
+            url = f"{self.simulator_url}/_sim/script"
+            (await client.post(url, json=list(rules))).raise_for_status()
+
+    async def stats(self) -> dict[str, Any]:
+        async with httpx2.AsyncClient() as client:
+            stats: dict[str, Any] = (await client.get(f"{self.simulator_url}/_sim/stats")).json()
+            return stats
+
+    def ledger(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.ledger_path.read_text().splitlines()]
+
+    def stop(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGCONT)
+                process.kill()
+            process.wait()
+
+    async def check(self, accepted: Sequence[str]) -> None:
+        """I1 to I5 and I8, from outside: SQL, the simulator's ledger and its own counters."""
+        await self._check_ends(accepted)
+        await self._check_money()
+        await self._check_results()
+        stats = await self.stats()
+        assert stats["rejected"] == 0, stats
+
+    async def _check_ends(self, accepted: Sequence[str]) -> None:
+        """I1: each accepted job is final and has told so exactly once."""
+        async with self.database.transaction() as connection:
+            rows = await connection.execute(
+                text("SELECT id, state, open_attempt FROM jobs WHERE id = ANY(:ids)"),
+                {"ids": list(accepted)},
+            )
+            jobs = {row.id: row for row in rows}
+            told = await connection.execute(
+                text("SELECT job_id, count(*) AS n FROM events GROUP BY job_id")
+            )
+            events = {row.job_id: row.n for row in told}
+        assert set(jobs) == set(accepted)
+        assert {row.state for row in jobs.values()} <= set(FINAL_STATES)
+        assert not [row.id for row in jobs.values() if row.open_attempt]
+        assert events == dict.fromkeys(accepted, 1)
+
+    async def _check_money(self) -> None:
+        """I4 and I5: every billed call is an attempt, at its cost; nothing is held."""
+        async with self.database.transaction() as connection:
+            rows = await connection.execute(text("SELECT * FROM attempts"))
+            attempts = {row.id: row for row in rows}
+        billed = {line["client_request_id"]: line["cost_nano"] for line in self.ledger()}
+        assert len(billed) == len(self.ledger()), "an attempt was sent twice"
+        assert billed.keys() <= attempts.keys()
+        for attempt_id, attempt in attempts.items():
+            bill = billed.get(attempt_id, 0)
+            if attempt.state == "unknown":
+                assert bill <= attempt.cost_nano == attempt.hold_nano
+            else:
+                assert attempt.cost_nano == bill, (attempt, bill)
+        spent, held = await self.life.money()
+        assert held == 0
+        assert spent == sum(attempt.cost_nano for attempt in attempts.values())
+        total = await self.life.one("SELECT coalesce(sum(cost_nano), 0)::bigint AS n FROM jobs")
+        assert total.n == spent
+
+    async def _check_results(self) -> None:
+        """I3: each success has one result, and the simulator gave it for that attempt."""
+        answers = {line["client_request_id"]: line["answer_sha256"] for line in self.ledger()}
+        async with self.database.transaction() as connection:
+            rows = await connection.execute(
+                text(
+                    "SELECT jobs.id, attempt_id, body->>'content' AS content, sanitised"
+                    " FROM jobs LEFT JOIN results ON job_id = jobs.id WHERE state = 'succeeded'"
+                )
+            )
+            results = list(rows)
+        for row in results:
+            digest = hashlib.sha256(row.content.encode()).hexdigest()
+            assert row.sanitised or answers[row.attempt_id] == digest
+
+    async def attempts_per_job(self) -> float:
+        row = await self.life.one(
+            "SELECT (SELECT count(*) FROM attempts WHERE state <> 'returned')::float8"
+            " / (SELECT count(*) FROM jobs) AS ratio"
+        )
+        return float(row.ratio)
+
+
+def request(prompt: str, max_tokens: int = 20) -> str:
+    """The stored payload of one question."""
+    messages = [{"role": "user", "content": prompt}]
+    return json.dumps({"model": MODEL, "messages": messages, "max_tokens": max_tokens})
+
+
+def seeded() -> random.Random:
+    """Dice whose seed stands in the output of a failing test."""
+    seed = int(os.environ.get("PROMPTMILL_TEST_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"PROMPTMILL_TEST_SEED={seed}")
+    return random.Random(seed)
+
+
+@asynccontextmanager
+async def running_mill(
+    database_url: str, redis_url: str, *, catalog: str = UNLIMITED, **environ: str
+) -> AsyncIterator[Mill]:
+    """A mill without workers yet; every process of it ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="mill-") as name:
+        folder = Path(name)
+        (folder / "catalog.toml").write_text(catalog)
+        process_environ = environment(
+            database_url,
+            redis_url,
+            CELERY_CUSTOM_WORKER_POOL="worker.pool:AsyncioPool",
+            PROMPTMILL_CATALOG=str(folder / "catalog.toml"),
+            **QUICK_LEASES,
+            **environ,
+        )
+        database = Database(database_url, check=True)
+        mill = Mill(database, process_environ, folder)
+        async with database.transaction() as connection:
+            await connection.execute(
+                text("INSERT INTO tenants (id, name) VALUES ('ten_a', 'a'), ('ten_b', 'b')")
+            )
+        try:
+            yield mill
+        finally:
+            mill.stop()
+            await database.close()
