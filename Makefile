@@ -1,0 +1,74 @@
+# Promptmill's words: `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Dated by the last complete installation, so that a second `make setup` costs nothing.
+STAMP := $(VENV)/.installed
+# Newest first; the first that answers and is 3.11 or newer is taken.
+PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip --quiet
+HOUSES := api worker shared cli simulator
+ROOMS := $(foreach room,$(HOUSES) tests bench,$(if $(wildcard $(room)/*.py),$(room)))
+
+.PHONY: help setup demo up test check bench fmt lock
+
+help: ## List these words
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1|/' \
+		| awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## Make .venv with the locked dependencies
+
+demo: setup ## Answer the example prompts on a local stack, without a key
+	@$(BIN)/promptmill demo
+
+up: setup ## Start the local stack and keep it running
+	@$(BIN)/promptmill up
+
+test: setup ## Run the tests; ARGS are pytest's
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: setup ## Lint, format, types, import contracts, house rules
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "make fmt puts the format right" >&2; exit 1; }
+	@$(BIN)/mypy --no-error-summary $(ROOMS)
+	@$(BIN)/lint-imports --no-cache >$(VENV)/contracts.log 2>&1 || { cat $(VENV)/contracts.log; exit 1; }
+	@$(BIN)/python -m pytest -q tests/house
+
+bench: setup ## Measure; ARGS choose what
+	@$(BIN)/python bench/mill.py $(ARGS)
+
+fmt: setup ## Put the format right, and what the linter can
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+lock: ## Lock the dependencies of pyproject.toml anew
+	@$(FIND_PYTHON); tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	"$$python" -m venv "$$tools"; \
+	"$$tools/bin/python" -m pip --quiet --disable-pip-version-check install uv; \
+	"$$tools/bin/uv" pip compile pyproject.toml --all-extras --universal --generate-hashes \
+		--python-version 3.11 --no-emit-index-url --no-header -q -o requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null || { $(MAKE_VENV); }
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+# Shell: sets $python, or says what is missing.
+FIND_PYTHON = python=; for each in $(PYTHONS); do \
+	if "$$each" -c '$(NEW_ENOUGH)' 2>/dev/null; then python=$$each; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	echo "Promptmill needs Python 3.11 or newer; found none. make setup PYTHON=/path/to/python3" >&2; \
+	exit 1; fi
+
+# Debian's Python may lack ensurepip; virtualenv brings its own pip.
+MAKE_VENV = $(FIND_PYTHON); rm -rf $(VENV); \
+	"$$python" -m venv $(VENV) >/dev/null 2>&1 \
+	|| "$$python" -m virtualenv --quiet $(VENV) 2>/dev/null \
+	|| { echo "$$python cannot make $(VENV): install its venv module (Debian: apt install python3-venv)" >&2; \
+	exit 1; }

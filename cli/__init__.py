@@ -1,0 +1,1 @@
+"""The command promptmill: it belongs to no house and starts them all."""

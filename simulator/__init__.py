@@ -1,0 +1,1 @@
+"""A stand-in internet of providers, for tests, demos and rehearsals."""
