@@ -10,7 +10,7 @@ from worker.tasks import register
 
 
 def make_worker(redis_url: str, queues: Sequence[str], make: MakeEngine, *, drain: float) -> Celery:
-    """An application whose worker builds its engine with `make` at the start.
+    """Make the application whose worker builds its engine with `make` at the start.
 
     `queues` are the providers'; `drain` is in seconds. Celery's own -Q and -c decide which
     queues and how many calls the process takes.

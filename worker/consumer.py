@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
+from kombu.connection import Connection
+from kombu.message import Message
 
 logger = logging.getLogger(__name__)
 
@@ -22,24 +24,29 @@ class MillConsumer(Consumer):  # type: ignore[misc]
     """Takes carriers of attempt ids; concurrency counts calls, so it does not set the window."""
 
     def __init__(
-        self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any
+        self, *args: object, worker_options: dict[str, object] | None = None, **kwargs: object
     ) -> None:
         # Workers owe each other nothing: no gossip, no waiting for neighbours at the start.
         options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
         kwargs["initial_prefetch_count"] = WINDOW
         super().__init__(*args, worker_options=options, **kwargs)
 
-    def ensure_connected(self, conn: Any) -> Any:
+    def ensure_connected(self, conn: Connection) -> Connection:
         """Connect, for as long as it takes; a shutdown interrupts it."""
-        connected = conn.ensure_connection(self._say_away, callback=maybe_shutdown, **RECONNECT)
+        connected = conn.ensure_connection(
+            self._say_away,
+            self.app.conf.broker_connection_max_retries,
+            callback=maybe_shutdown,
+            **RECONNECT,
+        )
         self.first_connection_attempt = False
         return connected
 
-    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+    def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
         """Celery's handler; what it cannot read is logged and dropped."""
         handle = super().create_task_handler(*args, **kwargs)
 
-        def handle_or_drop(message: Any) -> None:
+        def handle_or_drop(message: Message) -> None:
             try:
                 handle(message)
             except GARBAGE as error:

@@ -54,7 +54,7 @@ class AsyncioPool(BasePool):  # type: ignore[misc]
     signal_safe: ClassVar[bool] = False
     body_can_be_buffer: ClassVar[bool] = True
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.resize: Callable[[int], None] | None = None
         """Tells the engine a new limit; None where the limit is fixed."""
@@ -85,7 +85,11 @@ class AsyncioPool(BasePool):  # type: ignore[misc]
         loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(CANCEL_LIMIT + 1)
+        try:
+            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(CANCEL_LIMIT + 1)
+        except TimeoutError:
+            logger.error("the loop does not answer; it is left behind")  # noqa: TRY400
+            return
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join(CANCEL_LIMIT)
 
@@ -98,7 +102,7 @@ class AsyncioPool(BasePool):  # type: ignore[misc]
         kwargs: dict[str, Any] | None = None,
         callback: Callable[..., Any] | None = None,
         accept_callback: Callable[..., Any] | None = None,
-        **_: Any,
+        **_: object,
     ) -> Running:
         """Take a message over from the consumer, on the hub's thread; never blocks.
 
@@ -199,7 +203,7 @@ def _cancelled_from_outside() -> bool:
     return current is not None and current.cancelling() > 0
 
 
-def _failure(task: Task, request: dict[str, Any], error: BaseException) -> Any:
+def _failure(task: Task, request: dict[str, Any], error: BaseException) -> ExceptionInfo:
     """Log the failure and tell its listeners, as Celery's own tracer does."""
     info = TraceInfo(FAILURE, error)
     return info.handle_failure(task, Context(request), store_errors=False, call_errbacks=False)

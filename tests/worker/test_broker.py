@@ -6,7 +6,6 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
@@ -29,8 +28,8 @@ async def publisher(broker: Broker) -> AsyncIterator[Publisher]:
     await own.close()
 
 
-def wire(body: Any, **headers: Any) -> str:
-    """A message as kombu writes it, with headers laid over the right ones."""
+def wire(body: object, **headers: object) -> str:
+    """Write a message as kombu does, with headers laid over the right ones."""
     right = run_message(attempt_ids(1))[1]
     return json.dumps(
         {
@@ -65,6 +64,7 @@ GARBAGE = [
     wire([[["att_x"]], {}, EMBED], task="os.system"),
     wire([[["att_x"]], {}, EMBED], eta="tomorrow"),
     wire([[["att_x"]], {}, EMBED], id=["a", "list"]),
+    wire([[["att_x"]], {}, EMBED]).replace('"delivery_tag": ', '"delivery_tag": [], "x": '),
     wire("no triple"),
     wire([1, 2, 3]),
     wire([[], {}, EMBED]),
@@ -97,7 +97,7 @@ def test_only_attempt_ids_are_trusted() -> None:
 
 
 async def goes_on(worker: Worker, publisher: Publisher, *, within: float) -> None:
-    """A message published now is taken soon."""
+    """Show that a message published now is taken soon."""
     group = attempt_ids(1)
     await publisher.publish("openai", [group])
     eventually(lambda: group[0] in worker.ids("taken"), "consumption resumed", within=within)
@@ -133,6 +133,20 @@ async def test_consumption_resumes_after_redis_was_killed(
     broker.start()
     await goes_on(worker, publisher, within=10)
     assert worker.process.poll() is None
+    assert len(worker.notes("start")) == 1, "the engine did not notice"
+
+
+async def test_consumption_resumes_after_redis_refused_writes(
+    broker: Broker, start_worker: StartWorker, publisher: Publisher
+) -> None:
+    worker = start_worker()
+    await goes_on(worker, publisher, within=10)
+    broker.client.replicaof("127.0.0.1", "1")
+    with pytest.raises(PublishError):
+        await publisher.publish("openai", [attempt_ids(1)])
+    await asyncio.sleep(2)
+    broker.client.replicaof("NO", "ONE")
+    await goes_on(worker, publisher, within=10)
     assert len(worker.notes("start")) == 1, "the engine did not notice"
 
 
