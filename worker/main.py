@@ -1,12 +1,18 @@
 """The worker's entry, `celery -A worker.main worker -P custom`: settings in, engine out."""
 
+import warnings
+
 from celery import Celery
+from celery.exceptions import SecurityWarning
 
 from shared.catalog.deployments import Catalog, load_catalog
 from shared.domain.errors import ConfigurationError
 from shared.settings import Settings, read_settings
 from worker.app import make_worker
 from worker.step import Engine, MakeEngine
+
+# Celery warns every root of pickle; here a message is JSON or nothing.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
 def _read() -> tuple[Settings, Catalog]:

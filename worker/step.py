@@ -20,6 +20,7 @@ from shared.domain.errors import PromptmillError
 logger = logging.getLogger(__name__)
 
 STDERR: Final = 2
+LINE_END: Final = "\n"
 START_LIMIT: Final = 60.0
 """Seconds until an engine must be up."""
 STOP_LIMIT: Final = 10.0
@@ -198,4 +199,5 @@ def _told(error: Exception) -> str:
         return str(error)
     if isinstance(error, TimeoutError):
         return f"the engine was not up within {START_LIMIT:.0f} s"
-    return f"{type(error).__name__}: {error}"
+    # Drivers append hints and links on lines of their own.
+    return f"{type(error).__name__}: {str(error).partition(LINE_END)[0]}"

@@ -121,6 +121,7 @@ async def test_consumption_resumes_after_redis_was_frozen(
     await publisher.publish("openai", groups)
     taken = {attempt for group in groups for attempt in group}
     eventually(lambda: taken <= set(worker.ids("take")), "no place in the window was lost")
+    assert len(worker.notes("start")) == 1, "the engine did not notice"
 
 
 async def test_consumption_resumes_after_redis_was_killed(
@@ -157,6 +158,7 @@ async def test_an_emptied_redis_loses_messages_but_not_the_way(
     await goes_on(worker, publisher, within=10)
     broker.client.flushall()
     await goes_on(worker, publisher, within=10)
+    assert "Traceback" not in worker.says()
 
 
 async def test_a_worker_stops_in_time_while_redis_is_frozen(
