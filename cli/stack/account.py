@@ -85,7 +85,7 @@ def can_run(account: Account, program: Path, *arguments: str) -> bool:
     return True
 
 
-def run_as(account: Account, argv: list[str]) -> str:
+def run_as(account: Account, argv: list[str], kept_fds: tuple[int, ...] = ()) -> str:
     """Run a short command as the account; gives its output, raises what `subprocess` raises."""
     finished: subprocess.CompletedProcess[str] = subprocess.run(
         [*account.prefix(signal.SIGKILL), *argv],
@@ -97,6 +97,7 @@ def run_as(account: Account, argv: list[str]) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
+        pass_fds=kept_fds,
         **account.popen_options(),
     )
     return finished.stdout

@@ -113,15 +113,21 @@ class Home:
             )
             raise StackError(message) from None
 
-    def sockets(self, account: Account) -> Path:
-        """The folder for Postgres' socket, made for this account.
+    @property
+    def socket_folder(self) -> Path:
+        """Where Postgres' socket lies.
 
         A socket's path may have about 100 bytes, so a deep home gets a folder in /tmp.
         """
         folder = self.root / "run"
-        if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER:
-            mark = sha256(os.fsencode(self.root)).hexdigest()[:16]
-            folder = Path(f"/tmp/promptmill-{os.geteuid()}-{mark}")  # noqa: S108  # owner checked
+        if len(os.fsencode(folder)) <= LONGEST_SOCKET_FOLDER:
+            return folder
+        mark = sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return Path(f"/tmp/promptmill-{os.geteuid()}-{mark}")  # noqa: S108  # `sockets` asks whose
+
+    def sockets(self, account: Account) -> Path:
+        """The socket's folder, made for this account and closed to all others."""
+        folder = self.socket_folder
         if not folder.is_symlink():
             account.give(folder)
         facts = folder.lstat()

@@ -62,8 +62,11 @@ class PostgresServer:
         folder = quote(str(self._sockets), safe="/")
         return f"postgresql+psycopg://{ROLE}@/{quote(database)}?host={folder}&port={PORT}"
 
-    def prepare(self) -> None:
-        """Make the data directory unless there is one; refuse that of another major."""
+    def prepare(self, lock_fd: int) -> None:
+        """Make the data directory unless there is one; refuse that of another major or owner.
+
+        `initdb` shares the home's lock, so that it is never met by the next launcher.
+        """
         self._refuse_other_major()
         if self._data.exists():
             self._refuse_other_owner()
@@ -73,7 +76,7 @@ class PostgresServer:
             run_as(self._account, ["/bin/rm", "-rf", str(fresh)])
         self._account.give(fresh)
         try:
-            run_as(self._account, self._initdb(str(fresh)))
+            run_as(self._account, self._initdb(str(fresh)), (lock_fd,))
         except subprocess.CalledProcessError as error:
             message = f"initdb failed in {fresh}:\n{error.output.strip()}"
             raise StackError(message) from None

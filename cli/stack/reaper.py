@@ -78,8 +78,12 @@ def reap(orders: Iterable[str]) -> None:
 
 
 def end(watched: dict[int, int]) -> None:
-    """Send each child its signal; kill the groups of those that stay."""
-    left = {pid for pid, number in watched.items() if sent(pid, number)}
+    """Send each child its signal (a kill goes to its group); kill the groups of those that stay."""
+    left = {
+        pid
+        for pid, number in watched.items()
+        if sent(-pid if number == signal.SIGKILL else pid, number)
+    }
     deadline = time.monotonic() + GRACE
     while left and time.monotonic() < deadline:
         time.sleep(POLL)

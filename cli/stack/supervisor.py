@@ -257,7 +257,7 @@ async def _poll_ready(service: Service, child: Child) -> None:
 
 
 def _how(code: int) -> str:
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+    return f"by signal {-code}" if code < 0 else f"with code {code}"
 
 
 def _refuse_unknown_or_circular(services: list[Service]) -> None:
