@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -177,14 +178,12 @@ class Servers:
         `DATABASE_URL` and `REDIS_URL` count for nothing here: tests get servers of their own.
         """
         with _temporary_home() as root:
-            environ = {**os.environ, "PROMPTMILL_HOME": str(root)}
-            for variable in ("DATABASE_URL", "REDIS_URL"):
-                environ.pop(variable, None)
+            options = replace(read_options(), home=root, database_url=None, redis_url=None)
             home = Home(root)
             home.create()
             lock = home.take_lock()
             servers = cls(
-                read_options(environ),
+                options,
                 lock,
                 postgres_settings={**({} if fsync else CARELESS), **(postgres_settings or {})},
                 valkey_settings=valkey_settings,

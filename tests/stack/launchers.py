@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import pytest
 
 from cli.stack.account import Account, can_run
 
 REPOSITORY: Final = Path(__file__).parents[2]
+SITE_PACKAGES: Final = Path(psycopg.__file__).parents[1]
+"""Where our own imports come from; another interpreter must be told."""
 PATIENCE: Final = 15.0
 NOBODY: Final = 65534
 WITHOUT_ENTRY: Final = 12345
@@ -127,7 +129,7 @@ class Launchers:
     ) -> Launcher:
         """Run `python -c program` with arguments and variables, perhaps as another uid."""
         account = Account(uid, uid)
-        path = os.pathsep.join((str(REPOSITORY), sysconfig.get_path("purelib")))
+        path = os.pathsep.join((str(REPOSITORY), str(SITE_PACKAGES)))
         process = subprocess.Popen(
             [interpreter_for(account), "-c", program, *map(str, arguments)],
             cwd=REPOSITORY,
