@@ -32,6 +32,13 @@ class Doorbell:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._ringing: set[asyncio.Task[None]] = set()
+
+    def ring_soon(self, bell: Bell, names: Iterable[str]) -> None:
+        """Ring without waiting for it: for whoever must not be held up at all."""
+        task = asyncio.create_task(self.ring(bell, names))
+        self._ringing.add(task)
+        task.add_done_callback(self._ringing.discard)
 
     async def ring(self, bell: Bell, names: Iterable[str]) -> None:
         """Tell whoever listens; never raises, never takes longer than RING_SECONDS."""
@@ -40,6 +47,10 @@ class Doorbell:
                 await self._redis.publish(bell, "\n".join(names))
         except (RedisError, OSError, TimeoutError) as error:
             log.debug("doorbell_silent", bell=bell.name, error=type(error).__name__)
+
+    async def answers(self) -> bool:
+        """Whether Redis is there. Raises RedisError or OSError when it is not."""
+        return bool(await self._redis.ping())
 
     async def listen(self, *bells: Bell) -> AsyncIterator[tuple[Bell, list[str]]]:
         """Every ring from now on; a lost connection is made anew for ever."""

@@ -17,4 +17,4 @@ def count_input(messages: Sequence[Message]) -> int:
     """The input tokens that the provider will count for these messages."""
     counts = toktok.batch_count([message.content for message in messages], ENCODING)
     # Each message carries its role, which is one token more than its frame.
-    return sum(counts) + len(counts) * (PER_MESSAGE + 1) + PER_REPLY
+    return int(sum(counts)) + len(counts) * (PER_MESSAGE + 1) + PER_REPLY

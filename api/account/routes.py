@@ -1,0 +1,51 @@
+"""Who am I: the caller's tenant and key."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.deps import AnyCaller
+from api.errors import error_responses
+from shared.security.keys import Scope
+
+router = APIRouter(prefix="/api/v1", tags=["account"])
+
+
+class TenantRead(BaseModel):
+    """Who pays."""
+
+    id: str
+    name: str
+
+
+class KeyRead(BaseModel):
+    """The key that was presented, without its secret."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    expires_at: datetime | None
+
+
+class Me(BaseModel):
+    """The caller."""
+
+    tenant: TenantRead
+    key: KeyRead
+
+
+@router.get(
+    "/me", operation_id="me", summary="The tenant and key of the caller", responses=error_responses()
+)
+async def me(caller: AnyCaller) -> Me:
+    """Any living key may ask this."""
+    return Me(
+        tenant=TenantRead(id=caller.tenant_id, name=caller.tenant_name),
+        key=KeyRead(
+            id=caller.key_id,
+            name=caller.key_name,
+            scopes=sorted(caller.scopes),
+            expires_at=caller.expires_at,
+        ),
+    )

@@ -1,0 +1,90 @@
+"""What routes ask for: the caller, the database, the parts of the process."""
+
+import hmac
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Annotated, Any, Final, cast
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.jobs.wait import Waiters
+from shared.catalog.deployments import Catalog
+from shared.db.engine import Database
+from shared.db.tenants import Caller, find_key
+from shared.domain.errors import NotAuthenticatedError, NotPermittedError
+from shared.doorbell import Doorbell
+from shared.security.keys import Scope, hash_secret, parse_key
+from shared.settings import Settings
+
+KEY_SECONDS: Final = 5.0
+"""How long a found key is believed; a revoked one counts no longer than this."""
+MOST_KEYS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one API process is made of."""
+
+    settings: Settings
+    catalog: Catalog
+    database: Database
+    doorbell: Doorbell
+    waiters: Waiters
+    keys: dict[str, tuple[float, Caller | None]] = field(default_factory=dict)
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts that main.py put together."""
+    return cast("Parts", request.app.state.parts)
+
+
+AnyParts = Annotated[Parts, Depends(parts_of)]
+bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer pm_…`")
+
+
+async def authenticate(
+    parts: AnyParts,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> Caller:
+    """The holder of the key in the Authorization header."""
+    presented = parse_key(credentials.credentials) if credentials else None
+    if presented is None:
+        message = "send an API key as `Authorization: Bearer pm_…`; this request has none that is one"
+        raise NotAuthenticatedError(message)
+    caller = await _known(parts, presented.id)
+    secret_hash = hash_secret(presented.secret, parts.settings.pepper)
+    if caller is None or not hmac.compare_digest(caller.secret_hash, secret_hash):
+        message = "this API key is unknown, expired or revoked"
+        raise NotAuthenticatedError(message)
+    return caller
+
+
+def caller_with(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """A dependency: the caller, if its key has the scope."""
+
+    async def check(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+        if scope not in caller.scopes and Scope.ADMIN not in caller.scopes:
+            message = f"this API key lacks the scope {scope!s}"
+            raise NotPermittedError(message)
+        return caller
+
+    return check
+
+
+Reader = Annotated[Caller, Depends(caller_with(Scope.JOBS_READ))]
+Writer = Annotated[Caller, Depends(caller_with(Scope.JOBS_WRITE))]
+AnyCaller = Annotated[Caller, Depends(authenticate)]
+
+
+async def _known(parts: Parts, key_id: str) -> Caller | None:
+    """The key from memory if it was asked for lately, else from the database."""
+    read_at, caller = parts.keys.get(key_id, (float("-inf"), None))
+    if monotonic() - read_at > KEY_SECONDS:
+        async with parts.database.transaction() as connection:
+            caller = await find_key(connection, key_id)
+        if len(parts.keys) >= MOST_KEYS:
+            parts.keys.clear()
+        parts.keys[key_id] = (monotonic(), caller)
+    return caller

@@ -1,0 +1,206 @@
+"""The job resource over HTTP: parse, one call, return."""
+
+import asyncio
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from api.deps import AnyParts, Parts, Reader, Writer
+from api.errors import error_responses
+from api.jobs.parse import LineError, parse_as, parse_json, split_lines
+from api.jobs.schemas import (
+    JOB_EXAMPLE,
+    BulkAccepted,
+    BulkItem,
+    BulkLine,
+    Cost,
+    JobList,
+    JobRead,
+    JobSubmit,
+    JobSummary,
+    LaneName,
+    TokenSum,
+)
+from api.jobs.submit import Submission, submit
+from shared.catalog.deployments import REHEARSAL_PREFIX
+from shared.db.cancel import cancel
+from shared.db.read import Filters, Page, list_jobs, read_job, summarise
+from shared.db.tenants import Caller
+from shared.domain.errors import ConflictError, InvalidRequestError, NotFoundError
+from shared.domain.job import FINAL_STATES, JobState, Lane
+from shared.doorbell import Bell
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+BULK_PATH: Final = "/api/v1/jobs/bulk"
+JobId = Annotated[str, Path(max_length=64, examples=["job_06gvp37aldqhh801vvaql8icro"])]
+
+
+def _body(shape: type[JobSubmit], media_type: str) -> dict[str, Any]:
+    """The body's place in OpenAPI; it is parsed by hand, for exact and early refusals."""
+    schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    content = {"schema": schema, "example": JOB_EXAMPLE}
+    return {"requestBody": {"required": True, "content": {media_type: content}}}
+
+
+@router.post(
+    "",
+    status_code=202,
+    operation_id="submit_job",
+    summary="Submit a job",
+    responses=error_responses(400, 409, 413, 422),
+    openapi_extra=_body(JobSubmit, "application/json"),
+)
+async def submit_job(
+    request: Request,
+    response: Response,
+    parts: AnyParts,
+    caller: Writer,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> JobRead:
+    """Accepted means committed: the job survives any crash from here on."""
+    body = parse_json(await request.body())
+    asked = parse_as(JobSubmit, body)
+    [accepted] = await submit(parts, caller, [Submission(asked, body, idempotency_key)])
+    job = await _job(parts, caller, accepted.job_id)
+    response.headers["Location"] = job.status_url
+    if accepted.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return job
+
+
+@router.post(
+    "/bulk",
+    status_code=202,
+    operation_id="submit_jobs",
+    summary="Submit up to 1000 jobs, all or none",
+    responses=error_responses(400, 409, 413, 422),
+    openapi_extra=_body(BulkLine, "application/x-ndjson"),
+)
+async def submit_jobs(request: Request, parts: AnyParts, caller: Writer) -> BulkAccepted:
+    """One JSON object a line; an error names the line."""
+    submissions = [_line(number, line) for number, line in split_lines(await request.body())]
+    accepted = await submit(parts, caller, submissions)
+    items = [BulkItem(id=job.job_id, replayed=job.replayed) for job in accepted]
+    return BulkAccepted(accepted=len(items), jobs=items)
+
+
+@router.get(
+    "",
+    operation_id="list_jobs",
+    summary="List jobs",
+    responses=error_responses(400),
+)
+async def list_jobs_route(  # noqa: PLR0913 - each is a query parameter
+    parts: AnyParts,
+    caller: Reader,
+    state: JobState | None = None,
+    batch: Annotated[str | None, Query(max_length=64)] = None,
+    lane: LaneName | None = None,
+    model: Annotated[str | None, Query(max_length=128)] = None,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    order: Literal["asc", "desc"] = "desc",
+    include: Literal["result"] | None = None,
+) -> JobList:
+    """The caller's jobs, the newest first; go on with `after` = the last reply's `next`."""
+    filters = Filters(
+        state=state,
+        batch=batch,
+        lane=Lane.of(lane) if lane else None,
+        routes=(model, REHEARSAL_PREFIX + model) if model else None,
+    )
+    page = Page(
+        after=after, limit=limit, descending=order == "desc", with_results=include == "result"
+    )
+    async with parts.database.transaction() as connection:
+        rows = await list_jobs(connection, caller.tenant_id, filters, page)
+    data = [JobRead.of(row) for row in rows[:limit]]
+    more = len(rows) > limit
+    return JobList(data=data, has_more=more, next=data[-1].id if more else None)
+
+
+@router.get(
+    "/summary",
+    operation_id="summarise_jobs",
+    summary="Count jobs by state, with their cost",
+    responses=error_responses(400),
+)
+async def summary(
+    parts: AnyParts, caller: Reader, batch: Annotated[str | None, Query(max_length=64)] = None
+) -> JobSummary:
+    """Of one batch, or of all the caller's jobs."""
+    async with parts.database.transaction() as connection:
+        found = await summarise(connection, caller.tenant_id, batch)
+    return JobSummary(
+        counts=found.counts,
+        cost=Cost.of(found.cost_nano, unknown=found.flagged),
+        held=Cost.of(found.held_nano),
+        usage=TokenSum(input_tokens=found.input_tokens, output_tokens=found.output_tokens),
+    )
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_job",
+    summary="Read a job, or wait for it",
+    responses=error_responses(404),
+)
+async def get_job(
+    parts: AnyParts,
+    caller: Reader,
+    job_id: JobId,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds")] = 0.0,
+) -> JobRead:
+    """With `wait`, the reply comes when the job has ended, or when the time is out."""
+    event = parts.waiters.expect(job_id)
+    try:
+        job = await _job(parts, caller, job_id)
+        if not wait or job.state in FINAL_STATES:
+            return job
+        async with asyncio.timeout(min(wait, parts.settings.api.max_wait)):
+            while job.state not in FINAL_STATES:
+                await event.wait()
+                event.clear()
+                job = await _job(parts, caller, job_id)
+    except TimeoutError:
+        return await _job(parts, caller, job_id)
+    finally:
+        parts.waiters.forget(job_id, event)
+    return job
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    responses=error_responses(404, 409),
+)
+async def cancel_job(parts: AnyParts, caller: Writer, job_id: JobId) -> JobRead:
+    """Final at once if it still waits; a running one is asked to stop."""
+    async with parts.database.transaction() as connection:
+        state, _ = await cancel(connection, caller.tenant_id, job_id)
+    if state in FINAL_STATES - {JobState.CANCELLED}:
+        message = f"job {job_id} has {state} already; nothing is left to cancel"
+        raise ConflictError(message)
+    bell = Bell.CANCEL if state is JobState.RUNNING else Bell.DONE
+    parts.doorbell.ring_soon(bell, [job_id])
+    return await _job(parts, caller, job_id)
+
+
+def _line(number: int, line: bytes) -> Submission:
+    try:
+        body = parse_json(line)
+        asked = parse_as(BulkLine, body)
+    except InvalidRequestError as error:
+        raise LineError(number, error) from None
+    return Submission(asked, body, asked.idempotency_key, number)
+
+
+async def _job(parts: Parts, caller: Caller, job_id: str) -> JobRead:
+    async with parts.database.transaction() as connection:
+        row = await read_job(connection, caller.tenant_id, job_id)
+    if row is None:
+        message = f"no job {job_id!r}"
+        raise NotFoundError(message)
+    return JobRead.of(row)

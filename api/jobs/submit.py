@@ -1,0 +1,144 @@
+"""Accept jobs: check against the catalog, count, and commit in one transaction."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from api.deps import Parts
+from api.jobs.parse import LineError
+from api.jobs.schemas import JobSubmit
+from shared.catalog.deployments import Model, route_of
+from shared.catalog.tokens import count_input
+from shared.db.accept import Accepted, NewJob, accept
+from shared.db.deployments import why_not
+from shared.db.tenants import Caller
+from shared.domain.errors import (
+    IdempotencyMismatchError,
+    InvalidRequestError,
+    NoDeploymentError,
+)
+from shared.domain.generation import GenerationRequest
+from shared.domain.ids import IdKind, new_id
+from shared.domain.job import Lane
+from shared.doorbell import Bell
+
+SAMPLING: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+LARGE_BYTES: Final = 64 * 1024
+"""From here on counting tokens leaves the event loop to others: it goes to a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One job as it was asked for, with the JSON that it came as."""
+
+    asked: JobSubmit
+    body: Any
+    idempotency_key: str | None
+    line: int | None = None
+    """Its line in a bulk body."""
+
+
+async def submit(
+    parts: Parts, caller: Caller, submissions: Sequence[Submission]
+) -> list[Accepted]:
+    """Accept all or none, in order; rings the dispatcher when that is committed."""
+    size = sum(len(turn.content) for s in submissions for turn in s.asked.request.messages)
+    if size > LARGE_BYTES:
+        jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions)
+    else:
+        jobs = _new_jobs(parts, caller, submissions)
+    async with parts.database.transaction() as connection:
+        for route in {job.route for job in jobs}:
+            plan = [deployment.id for deployment in parts.catalog.plan(route)]
+            if reason := await why_not(connection, plan):
+                raise NoDeploymentError(reason, field="request.model")
+        accepted = await accept(connection, jobs)
+        _refuse_mismatches(submissions, accepted)
+    parts.doorbell.ring_soon(Bell.DUE, {job.route for job in jobs})
+    return accepted
+
+
+def _new_jobs(
+    parts: Parts, caller: Caller, submissions: Sequence[Submission]
+) -> list[NewJob]:
+    jobs = []
+    for submission in submissions:
+        try:
+            jobs.append(_new_job(parts, caller, submission))
+        except InvalidRequestError as error:
+            if submission.line is None:
+                raise
+            raise LineError(submission.line, error) from None
+    return jobs
+
+
+def _new_job(parts: Parts, caller: Caller, submission: Submission) -> NewJob:
+    asked = submission.asked
+    model = _model(parts, asked.request)
+    request = replace(asked.request, max_tokens=_max_tokens(asked.request, model))
+    input_tokens = count_input(request.messages)
+    _check_window(input_tokens, request, model)
+    canonical = orjson.dumps(submission.body, option=orjson.OPT_SORT_KEYS)
+    return NewJob(
+        id=new_id(IdKind.JOB),
+        tenant_id=caller.tenant_id,
+        key_id=caller.key_id,
+        route=route_of(model, rehearse=asked.rehearse),
+        lane=Lane.of(asked.lane),
+        request=orjson.dumps(request).decode(),
+        metadata=orjson.dumps(asked.metadata).decode() if asked.metadata else None,
+        batch=asked.batch,
+        run_at=asked.run_at,
+        deadline_seconds=asked.deadline_seconds,
+        max_tries=asked.max_tries,
+        input_tokens=input_tokens,
+        max_tokens=request.max_tokens or model.default_output,
+        idempotency_key=submission.idempotency_key,
+        body_hash=hashlib.sha256(canonical).digest(),
+    )
+
+
+def _model(parts: Parts, request: GenerationRequest) -> Model:
+    """The model asked for, if it takes what is asked of it."""
+    model = parts.catalog.model(request.model)
+    if not request.messages:
+        message = "request.messages: at least one message is needed"
+        raise InvalidRequestError(message, field="request.messages")
+    for name in SAMPLING:
+        if not model.sampling and getattr(request, name) is not None:
+            message = f"request.{name}: {model.id} takes no sampling parameters; leave it out"
+            raise InvalidRequestError(message, field=f"request.{name}")
+    return model
+
+
+def _max_tokens(request: GenerationRequest, model: Model) -> int:
+    if request.max_tokens is None:
+        return model.default_output
+    if not 1 <= request.max_tokens <= model.max_output:
+        message = f"request.max_tokens: {model.id} gives 1 to {model.max_output} output tokens"
+        raise InvalidRequestError(message, field="request.max_tokens")
+    return request.max_tokens
+
+
+def _check_window(input_tokens: int, request: GenerationRequest, model: Model) -> None:
+    needed = input_tokens + (request.max_tokens or 0)
+    if needed > model.context_window:
+        message = (
+            f"request.messages: {input_tokens} input and {request.max_tokens} output tokens "
+            f"do not fit the context window of {model.id}, {model.context_window}"
+        )
+        raise InvalidRequestError(message, field="request.messages")
+
+
+def _refuse_mismatches(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> None:
+    for submission, outcome in zip(submissions, accepted, strict=True):
+        if not outcome.same_body:
+            message = (
+                f"the idempotency key {submission.idempotency_key!r} was used with another body, "
+                f"for job {outcome.job_id}; use a new key for a new job"
+            )
+            raise IdempotencyMismatchError(message, field="idempotency_key")

@@ -1,0 +1,80 @@
+"""The API process: settings in, FastAPI out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api import errors, health
+from api.account import routes as account
+from api.deps import Parts
+from api.jobs import routes as jobs
+from api.jobs.wait import Waiters
+from api.middleware import ByteCap, RequestIds
+from shared.catalog.deployments import load_catalog
+from shared.db.engine import Database
+from shared.domain.errors import ConfigurationError
+from shared.doorbell import Doorbell
+from shared.redis_client import connect_redis
+from shared.settings import Settings, read_settings
+from shared.telemetry.logs import configure_logs
+
+DESCRIPTION = """Give it prompts, get back every answer.
+
+Submit a job, get `202` and a status URL; the job is committed before you read that.
+Every request needs `Authorization: Bearer pm_…`. Every error has one shape:
+`{"error": {"code", "message", "field", "line", "request_id"}}`."""
+
+
+def create() -> FastAPI:
+    """For uvicorn: `uvicorn api.main:create --factory`."""
+    try:
+        settings = read_settings()
+        configure_logs(settings.log_level)
+        return create_app(settings)
+    except ConfigurationError as error:
+        raise SystemExit(f"api: {error.message}") from None
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app over these settings; it connects when it starts."""
+    catalog = load_catalog(settings.catalog, simulator_url=settings.simulator_url)
+    bulk_bytes, job_bytes = settings.api.max_bulk_bytes, settings.api.max_body_bytes
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(settings.sqlalchemy_url, pool_size=10, name="promptmill-api", check=True)
+        redis = connect_redis(settings.redis_url.get_secret_value())
+        doorbell = Doorbell(redis)
+        waiters = Waiters(database, doorbell)
+        app.state.parts = Parts(
+            settings=settings,
+            catalog=catalog,
+            database=database,
+            doorbell=doorbell,
+            waiters=waiters,
+        )
+        waiting = asyncio.create_task(waiters.run())
+        yield
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await database.close()
+        await redis.aclose()
+
+    app = FastAPI(
+        title="Promptmill",
+        version=version("promptmill"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    for room in (jobs, account, health):
+        app.include_router(room.router)
+    errors.install(app)
+    app.add_middleware(
+        ByteCap, limit_of=lambda path: bulk_bytes if path == jobs.BULK_PATH else job_bytes
+    )
+    app.add_middleware(RequestIds)
+    return app

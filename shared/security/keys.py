@@ -1,0 +1,82 @@
+"""API keys: how they look, how they are stored, what they may do."""
+
+import hashlib
+import hmac
+import secrets
+import zlib
+from base64 import b32hexencode
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from pydantic import SecretStr
+
+from shared.domain.ids import IdKind, new_id
+
+PREFIX: Final = "pm"
+SECRET_BYTES: Final = 32
+CHECK_LENGTH: Final = 7
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key at the only moment at which it can be shown."""
+
+    id: str
+    plaintext: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedKey:
+    """A well-formed key as somebody presented it."""
+
+    id: str
+    secret: str
+
+
+def mint_key(environment: str) -> NewKey:
+    """A fresh key: `pm_<environment>_<id>_<secret><checksum>`, 256 bits of secret."""
+    key_id = new_id(IdKind.KEY)
+    secret = _base32(secrets.token_bytes(SECRET_BYTES))
+    body = f"{PREFIX}_{environment}_{key_id.removeprefix('key_')}_{secret}"
+    return NewKey(key_id, SecretStr(body + _check(body)))
+
+
+def parse_key(text: str) -> PresentedKey | None:
+    """The parts of a key; None for anything that the checksum tells to be no key."""
+    body, check = text[:-CHECK_LENGTH], text[-CHECK_LENGTH:]
+    parts = body.split("_")
+    if len(parts) != 4 or parts[0] != PREFIX or not text.isascii():
+        return None
+    if not hmac.compare_digest(check, _check(body)):
+        return None
+    return PresentedKey(f"{IdKind.KEY}_{parts[2]}", parts[3])
+
+
+def hash_secret(secret: str, pepper: SecretStr) -> bytes:
+    """What the database keeps; 256 bits of entropy need no slow hash."""
+    return hmac.digest(pepper.get_secret_value().encode(), secret.encode(), hashlib.sha256)
+
+
+def secret_of(key: NewKey) -> str:
+    """The secret part of a fresh key."""
+    presented = parse_key(key.plaintext.get_secret_value())
+    assert presented is not None, "a minted key is well-formed"
+    return presented.secret
+
+
+def _check(body: str) -> str:
+    """A checksum that refuses typos without asking the database."""
+    return _base32(zlib.crc32(body.encode()).to_bytes(4, "big"))
+
+
+def _base32(data: bytes) -> str:
+    return b32hexencode(data).decode().rstrip("=").lower()
