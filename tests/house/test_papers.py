@@ -17,8 +17,14 @@ WORD: Final = re.compile(r"^([a-z]+):.*## ", re.MULTILINE)
 VARIABLE: Final = re.compile(r"^#?\s?([A-Z][A-Z0-9_]+)=", re.MULTILINE)
 NAME: Final = re.compile(r"^[A-Za-z0-9-]+")
 OWN_PREFIX: Final = "PROMPTMILL_"
-# Read elsewhere than in Settings: the keys by the catalog, the home by the launcher.
-BESIDE_SETTINGS: Final = {"OPENAI_API_KEY", "PROMPTMILL_HOME"}
+# Read elsewhere than in Settings: keys by the catalog, the rest by the launcher.
+BESIDE_SETTINGS: Final = {
+    "OPENAI_API_KEY",
+    "PROMPTMILL_HOME",
+    "PROMPTMILL_PG_BIN",
+    "PROMPTMILL_PG_USER",
+    "PROMPTMILL_VALKEY_BIN",
+}
 
 
 def dependencies() -> list[str]:
