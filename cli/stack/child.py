@@ -15,8 +15,9 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedWriter
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from cli.stack.account import OURSELVES, Account
 from cli.stack.reaper import Reaper
@@ -196,7 +197,7 @@ def last_lines(log: Path, count: int = 15) -> str:
     return "\n".join(text.splitlines()[-count:])
 
 
-def _open_log(log: Path) -> Any:  # noqa: ANN401
+def _open_log(log: Path) -> BufferedWriter:
     log.parent.mkdir(mode=0o700, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_suffix(".old.log"))

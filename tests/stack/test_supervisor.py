@@ -43,7 +43,7 @@ asyncio.run(supervisor.run(pids))
 """
 
 
-def shell(name: str, script: str, **more: Any) -> Service:  # noqa: ANN401  # any of its fields
+def shell(name: str, script: str, **more: Any) -> Service:  # any of its fields
     command = Command(argv=("/bin/sh", "-c", script), env={"PATH": os.defpath})
     return Service(name=name, command=command, **{"restart": FAST, **more})
 
