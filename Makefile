@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 # Newest first; the first that answers and is 3.11 or newer is taken.
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
-PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip --quiet
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip -qq
 HOUSES := api worker shared cli simulator
 ROOMS := $(foreach room,$(HOUSES) tests bench,$(if $(wildcard $(room)/*.py),$(room)))
 
@@ -22,6 +22,7 @@ help: ## List these words
 		| awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## Make .venv with the locked dependencies
+	@:
 
 demo: setup ## Answer the example prompts on a local stack, without a key
 	@$(BIN)/promptmill demo
@@ -49,11 +50,12 @@ fmt: setup ## Put the format right, and what the linter can
 lock: ## Lock the dependencies of pyproject.toml anew
 	@$(FIND_PYTHON); tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	"$$python" -m venv "$$tools"; \
-	"$$tools/bin/python" -m pip --quiet --disable-pip-version-check install uv; \
+	"$$tools/bin/python" -m pip -qq install uv; \
 	"$$tools/bin/uv" pip compile pyproject.toml --all-extras --universal --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-header -q -o requirements.lock
 
 $(STAMP): requirements.lock pyproject.toml
+	@echo "installing into $(VENV): a minute, once"
 	@$(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null || { $(MAKE_VENV); }
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps -e .
