@@ -51,7 +51,7 @@ async def authenticate(
     """The holder of the key in the Authorization header."""
     presented = parse_key(credentials.credentials) if credentials else None
     if presented is None:
-        message = "send an API key as `Authorization: Bearer pm_…`; this request has none that is one"
+        message = "this request has no API key; send `Authorization: Bearer pm_…`"
         raise NotAuthenticatedError(message)
     caller = await _known(parts, presented.id)
     secret_hash = hash_secret(presented.secret, parts.settings.pepper)

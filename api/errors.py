@@ -58,11 +58,11 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Turn every error of the app into that shape."""
-    app.add_exception_handler(errors.PromptmillError, _domain)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(SQLAlchemyError, _database)
-    app.add_exception_handler(Exception, _unexpected)
+    app.exception_handler(errors.PromptmillError)(_domain)
+    app.exception_handler(RequestValidationError)(_validation)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(SQLAlchemyError)(_database)
+    app.exception_handler(Exception)(_unexpected)
 
 
 def reply(request: Request, status: int, detail: ErrorDetail) -> ORJSONResponse:
@@ -73,17 +73,15 @@ def reply(request: Request, status: int, detail: ErrorDetail) -> ORJSONResponse:
     )
 
 
-async def _domain(request: Request, error: Exception) -> ORJSONResponse:
-    assert isinstance(error, errors.PromptmillError)
+async def _domain(request: Request, error: errors.PromptmillError) -> ORJSONResponse:
     status = next((s for kind, s in STATUS.items() if isinstance(error, kind)), 500)
     line = getattr(error, "line", None)
     detail = ErrorDetail(code=error.code, message=error.message, field=error.field, line=line)
     return reply(request, status, detail)
 
 
-async def _validation(request: Request, error: Exception) -> ORJSONResponse:
+async def _validation(request: Request, error: RequestValidationError) -> ORJSONResponse:
     """Path and query parameters; bodies are validated in jobs/parse.py."""
-    assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:])
     return reply(
@@ -93,8 +91,7 @@ async def _validation(request: Request, error: Exception) -> ORJSONResponse:
     )
 
 
-async def _http(request: Request, error: Exception) -> ORJSONResponse:
-    assert isinstance(error, HTTPException)
+async def _http(request: Request, error: HTTPException) -> ORJSONResponse:
     code = CODE_OF_STATUS.get(error.status_code, "invalid_request")
     return reply(request, error.status_code, ErrorDetail(code=code, message=str(error.detail)))
 

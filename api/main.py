@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -21,7 +23,8 @@ from shared.redis_client import connect_redis
 from shared.settings import Settings, read_settings
 from shared.telemetry.logs import configure_logs
 
-DESCRIPTION = """Give it prompts, get back every answer.
+POOL_SIZE: Final = 10
+DESCRIPTION: Final = """Give it prompts, get back every answer.
 
 Submit a job, get `202` and a status URL; the job is committed before you read that.
 Every request needs `Authorization: Bearer pm_…`. Every error has one shape:
@@ -40,41 +43,41 @@ def create() -> FastAPI:
 
 def create_app(settings: Settings) -> FastAPI:
     """The app over these settings; it connects when it starts."""
-    catalog = load_catalog(settings.catalog, simulator_url=settings.simulator_url)
-    bulk_bytes, job_bytes = settings.api.max_bulk_bytes, settings.api.max_body_bytes
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = Database(settings.sqlalchemy_url, pool_size=10, name="promptmill-api", check=True)
-        redis = connect_redis(settings.redis_url.get_secret_value())
-        doorbell = Doorbell(redis)
-        waiters = Waiters(database, doorbell)
-        app.state.parts = Parts(
-            settings=settings,
-            catalog=catalog,
-            database=database,
-            doorbell=doorbell,
-            waiters=waiters,
-        )
-        waiting = asyncio.create_task(waiters.run())
-        yield
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        await database.close()
-        await redis.aclose()
-
     app = FastAPI(
         title="Promptmill",
         version=version("promptmill"),
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=partial(_lifespan, settings),
         redoc_url=None,
     )
     for room in (jobs, account, health):
         app.include_router(room.router)
     errors.install(app)
-    app.add_middleware(
-        ByteCap, limit_of=lambda path: bulk_bytes if path == jobs.BULK_PATH else job_bytes
-    )
+    caps = {jobs.BULK_PATH: settings.api.max_bulk_bytes}
+    app.add_middleware(ByteCap, caps=caps, otherwise=settings.api.max_body_bytes)
     app.add_middleware(RequestIds)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
+    """Connect, serve, close."""
+    catalog = load_catalog(settings.catalog, simulator_url=settings.simulator_url)
+    url = settings.sqlalchemy_url
+    database = Database(url, pool_size=POOL_SIZE, name="promptmill-api", check=True)
+    redis = connect_redis(settings.redis_url.get_secret_value())
+    doorbell = Doorbell(redis)
+    waiters = Waiters(database, doorbell)
+    app.state.parts = Parts(
+        settings=settings,
+        catalog=catalog,
+        database=database,
+        doorbell=doorbell,
+        waiters=waiters,
+    )
+    waiting = asyncio.create_task(waiters.run())
+    yield
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await database.close()
+    await redis.aclose()

@@ -1,6 +1,6 @@
 """Request ids and the byte cap, as plain ASGI: bodies are counted while they stream in."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -37,16 +37,18 @@ class RequestIds:
 class ByteCap:
     """Refuses a body as soon as it is longer than its route allows."""
 
-    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int]) -> None:
+    def __init__(self, app: ASGIApp, *, caps: Mapping[str, int], otherwise: int) -> None:
+        """`caps` in bytes by path; `otherwise` for every other path."""
         self._app = app
-        self._limit_of = limit_of
+        self._caps = caps
+        self._otherwise = otherwise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, counting."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit, seen = self._limit_of(scope["path"]), 0
+        limit, seen = self._caps.get(scope["path"], self._otherwise), 0
 
         async def receive_counted() -> Message:
             nonlocal seen

@@ -10,7 +10,9 @@ COMMAND_TIMEOUT: Final = 2.0
 """Seconds for any command but a blocking one."""
 
 
-def connect_redis(url: str, *, max_connections: int = 16, timeout: float = COMMAND_TIMEOUT) -> Redis:
+def connect_redis(
+    url: str, *, max_connections: int = 16, timeout: float = COMMAND_TIMEOUT
+) -> Redis:
     """A client that fails after `timeout` seconds and never retries by itself."""
     pool = BlockingConnectionPool.from_url(
         url,

@@ -87,7 +87,7 @@ class Mill:
         self.processes.append(process)
         return process
 
-    async def start_simulator(self, **options: str | int | float) -> None:
+    async def start_simulator(self, **options: str | float) -> None:
         ready = self.folder / f"simulator{len(self.processes)}.url"
         options = {"latency-ms": 100, "latency-spread": 0.5, "seed": 7, **options}
         flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
@@ -141,7 +141,7 @@ class Mill:
     async def states(self) -> Counter[str]:
         async with self.database.transaction() as connection:
             rows = await connection.execute(text("SELECT state, count(*) FROM jobs GROUP BY 1"))
-            return Counter({state: number for state, number in rows})
+            return Counter({row.state: row.count for row in rows})
 
     async def in_state(self, state: str, at_least: int, *, within: float = 60.0) -> None:
         async def reached() -> bool:
@@ -151,7 +151,8 @@ class Mill:
 
     async def all_final(self, *, within: float = 90.0) -> Counter[str]:
         async def none_open() -> bool:
-            return not any((await self.states())[s] for s in ("scheduled", "queued", "running"))
+            states = await self.states()
+            return not any(states[s] for s in ("scheduled", "queued", "running"))
 
         try:
             await eventually("every job is final", none_open, within=within)
@@ -259,7 +260,7 @@ def request(prompt: str, max_tokens: int = 20) -> str:
 def seeded() -> random.Random:
     """Dice whose seed stands in the output of a failing test."""
     seed = int(os.environ.get("PROMPTMILL_TEST_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"PROMPTMILL_TEST_SEED={seed}")
+    sys.stdout.write(f"PROMPTMILL_TEST_SEED={seed}\n")
     return random.Random(seed)
 
 

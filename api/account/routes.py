@@ -36,7 +36,10 @@ class Me(BaseModel):
 
 
 @router.get(
-    "/me", operation_id="me", summary="The tenant and key of the caller", responses=error_responses()
+    "/me",
+    operation_id="me",
+    summary="The tenant and key of the caller",
+    responses=error_responses(),
 )
 async def me(caller: AnyCaller) -> Me:
     """Any living key may ask this."""

@@ -91,7 +91,7 @@ async def submit_jobs(request: Request, parts: AnyParts, caller: Writer) -> Bulk
     summary="List jobs",
     responses=error_responses(400),
 )
-async def list_jobs_route(  # noqa: PLR0913 - each is a query parameter
+async def list_jobs_route(  # noqa: PLR0913, PLR0917 - each is a query parameter
     parts: AnyParts,
     caller: Reader,
     state: JobState | None = None,

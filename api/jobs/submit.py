@@ -42,9 +42,7 @@ class Submission:
     """Its line in a bulk body."""
 
 
-async def submit(
-    parts: Parts, caller: Caller, submissions: Sequence[Submission]
-) -> list[Accepted]:
+async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[Accepted]:
     """Accept all or none, in order; rings the dispatcher when that is committed."""
     size = sum(len(turn.content) for s in submissions for turn in s.asked.request.messages)
     if size > LARGE_BYTES:
@@ -62,9 +60,7 @@ async def submit(
     return accepted
 
 
-def _new_jobs(
-    parts: Parts, caller: Caller, submissions: Sequence[Submission]
-) -> list[NewJob]:
+def _new_jobs(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[NewJob]:
     jobs = []
     for submission in submissions:
         try:

@@ -114,7 +114,7 @@ class Catalog:
         return Deployment(id=deployment_id, provider=provider, model=model, limits=limits)
 
     def find(self, deployment_id: str) -> Deployment:
-        """The deployment of that id (`provider/model`); KeyError when the catalog has it no more."""
+        """The deployment of that id, `provider/model`; KeyError when the catalog has it no more."""
         provider_id, _, model_id = deployment_id.partition("/")
         return self.deployment(self.providers[provider_id], self.models[model_id])
 
@@ -180,7 +180,7 @@ def _entries(source: str, table: dict[str, Any], section: str, kind: type[T]) ->
 def _entry(source: str, name: str, kind: type[T], values: dict[str, Any]) -> T:
     unknown = set(values) - set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     if unknown:
-        message = f"{source}: [{name}] has an unknown setting {sorted(unknown)[0]!r}"
+        message = f"{source}: [{name}] has an unknown setting {min(unknown)!r}"
         raise ConfigurationError(message)
     try:
         return TypeAdapter(kind).validate_python(values)

@@ -92,12 +92,13 @@ def _rate_card(model: str, hour: datetime) -> RateCard:
         raise ConfigurationError(message) from None
     prices = found.get_prices(hour)
     input_price = prices.input_mtok or Decimal(0)
+    # A model without a cache price bills cached tokens as any other.
+    cached_price = input_price if prices.cache_read_mtok is None else prices.cache_read_mtok
     return RateCard(
         model=found.id,
         source={"version": PRICE_VERSION, "model": found.id, "price": str(prices)},
         input_rate=_rate(input_price),
-        # A model without a cache price bills cached tokens as any other.
-        cached_rate=_rate(input_price if prices.cache_read_mtok is None else prices.cache_read_mtok),
+        cached_rate=_rate(cached_price),
         output_rate=_rate(prices.output_mtok or Decimal(0)),
         plain_until=_first_tier(prices),
     )

@@ -22,7 +22,7 @@ SELECT id, ready, reason FROM deployments WHERE id = ANY(CAST(:ids AS text[]))
 async def report_deployments(
     connection: AsyncConnection, catalog: Catalog, missing: Mapping[str, str]
 ) -> None:
-    """Say of every deployment whether this fleet can call it; `missing` maps providers to why not."""
+    """Say of every deployment whether this fleet can call it; `missing`: provider to why not."""
     deployments = sorted(
         (
             catalog.deployment(provider, model)

@@ -123,7 +123,8 @@ WITH report AS (
         isolated = jobs.isolated
             OR (target.crashed AND jobs.crashes + 1 >= :suspected),
         cost_nano = jobs.cost_nano + target.charge,
-        cost_flagged = jobs.cost_flagged OR target.attempt_state = :unknown OR target.cost_nano IS NULL,
+        cost_flagged = jobs.cost_flagged
+            OR target.attempt_state = :unknown OR target.cost_nano IS NULL,
         error_kind = CASE WHEN target.to_state = :succeeded THEN NULL
             ELSE coalesce(target.failure_kind, jobs.error_kind) END,
         error = CASE WHEN target.to_state = :succeeded THEN NULL

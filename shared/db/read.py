@@ -115,9 +115,9 @@ async def list_jobs(
     statement = f"""
         SELECT {COLUMNS}{result}
         FROM jobs JOIN payloads ON payloads.job_id = jobs.id {join}
-        WHERE {' AND '.join(tests)}
-        ORDER BY jobs.id {'DESC' if page.descending else 'ASC'} LIMIT :limit
-    """  # noqa: S608 - every part is a constant of this room; values are bound
+        WHERE {" AND ".join(tests)}
+        ORDER BY jobs.id {"DESC" if page.descending else "ASC"} LIMIT :limit
+    """
     return list(await connection.execute(text(statement), values))
 
 

@@ -41,9 +41,9 @@ ORDER BY jobs.id FOR UPDATE OF jobs
 
 # In the order of StartedAttempt's fields.
 STARTED_COLUMNS = """
-SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.epoch, attempts.deployment,
-       attempts.queue, attempts.permit_tokens, attempts.hold_nano, jobs.tries, jobs.max_tries,
-       jobs.max_tokens, jobs.lane,
+SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.epoch,
+       attempts.deployment, attempts.queue, attempts.permit_tokens, attempts.hold_nano,
+       jobs.tries, jobs.max_tries, jobs.max_tokens, jobs.lane,
        extract(epoch FROM jobs.deadline - clock_timestamp())::float8 AS seconds_left,
        payloads.request
 """

@@ -95,9 +95,7 @@ class Meter:
         self._doubtful.discard(deployment.id)
         return Grant(int(granted), int(wait_ms) / 1000, binding)
 
-    async def give_back(
-        self, deployment: Deployment, queue: str, wants: Iterable[Want]
-    ) -> None:
+    async def give_back(self, deployment: Deployment, queue: str, wants: Iterable[Want]) -> None:
         """Return permits of attempts that were never sent."""
         args: list[str | int] = [round(deployment.limits.window * 1_000_000)]
         for want in wants:

@@ -31,7 +31,10 @@ class NewKey:
     """A key at the only moment at which it can be shown."""
 
     id: str
+    secret: SecretStr
+    """The part that only its holder knows."""
     plaintext: SecretStr
+    """The whole key, as its holder presents it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class PresentedKey:
     """A well-formed key as somebody presented it."""
 
     id: str
-    secret: str
+    secret: SecretStr
 
 
 def mint_key(environment: str) -> NewKey:
@@ -47,7 +50,7 @@ def mint_key(environment: str) -> NewKey:
     key_id = new_id(IdKind.KEY)
     secret = _base32(secrets.token_bytes(SECRET_BYTES))
     body = f"{PREFIX}_{environment}_{key_id.removeprefix('key_')}_{secret}"
-    return NewKey(key_id, SecretStr(body + _check(body)))
+    return NewKey(key_id, SecretStr(secret), SecretStr(body + _check(body)))
 
 
 def parse_key(text: str) -> PresentedKey | None:
@@ -58,19 +61,14 @@ def parse_key(text: str) -> PresentedKey | None:
         return None
     if not hmac.compare_digest(check, _check(body)):
         return None
-    return PresentedKey(f"{IdKind.KEY}_{parts[2]}", parts[3])
+    return PresentedKey(f"{IdKind.KEY}_{parts[2]}", SecretStr(parts[3]))
 
 
-def hash_secret(secret: str, pepper: SecretStr) -> bytes:
+def hash_secret(secret: SecretStr, pepper: SecretStr) -> bytes:
     """What the database keeps; 256 bits of entropy need no slow hash."""
-    return hmac.digest(pepper.get_secret_value().encode(), secret.encode(), hashlib.sha256)
-
-
-def secret_of(key: NewKey) -> str:
-    """The secret part of a fresh key."""
-    presented = parse_key(key.plaintext.get_secret_value())
-    assert presented is not None, "a minted key is well-formed"
-    return presented.secret
+    return hmac.digest(
+        pepper.get_secret_value().encode(), secret.get_secret_value().encode(), hashlib.sha256
+    )
 
 
 def _check(body: str) -> str:

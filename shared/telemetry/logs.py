@@ -20,7 +20,9 @@ ALLOWED: Final = frozenset(
 def configure_logs(level: str) -> None:
     """Write events from `level` on to stderr: JSON lines, or for people on a terminal."""
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
@@ -36,7 +38,5 @@ def configure_logs(level: str) -> None:
     )
 
 
-def _allow_listed(
-    _: Any, __: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def _allow_listed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {name: value for name, value in event.items() if name in ALLOWED}

@@ -5,6 +5,7 @@ import re
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from api.main import create_app
 from shared.security.keys import Scope, hash_secret, mint_key, parse_key
@@ -17,7 +18,7 @@ OPEN_PATHS = {"/healthz", "/readyz"}
 def routes() -> list[tuple[str, str]]:
     """(method, path) of all that needs a key."""
     settings = Settings.model_construct(
-        catalog=None, simulator_url=None, **{"api": Settings.model_fields["api"].default}
+        catalog=None, simulator_url=None, api=Settings.model_fields["api"].default
     )
     paths = create_app(settings).openapi()["paths"]
     return [
@@ -85,7 +86,7 @@ def test_the_database_keeps_no_key_in_clear(api: Api) -> None:
     assert presented is not None
     rows = api.sql("SELECT id, secret_hash, name FROM api_keys")
     assert presented.id in {row[0] for row in rows}
-    assert all(presented.secret.encode() not in bytes(row[1]) for row in rows)
+    assert all(presented.secret.get_secret_value().encode() not in bytes(row[1]) for row in rows)
 
 
 @pytest.mark.parametrize("change", ["pm_x", "", "pm_test_a_b", "PM_" + "x" * 80, "\u00fcml"])
@@ -94,6 +95,5 @@ def test_what_is_no_key_is_refused_without_a_query(change: str) -> None:
 
 
 def test_the_pepper_matters() -> None:
-    from pydantic import SecretStr
-
-    assert hash_secret("s", SecretStr("p" * 16)) != hash_secret("s", SecretStr("q" * 16))
+    secret = SecretStr("s")
+    assert hash_secret(secret, SecretStr("p" * 16)) != hash_secret(secret, SecretStr("q" * 16))

@@ -124,14 +124,13 @@ def test_a_bulk_is_accepted_in_order_and_may_be_repeated(api: Api) -> None:
         summary = client.get("/api/v1/jobs/summary", params={"batch": "run"}).json()
         assert summary["counts"]["queued"] == 50
         listed: list[str] = []
-        after = None
-        while True:
-            params = {"batch": "run", "limit": 20, "order": "asc"} | ({"after": after} if after else {})
+        params: dict[str, str | int] = {"batch": "run", "limit": 20, "order": "asc"}
+        more = True
+        while more:
             page = client.get("/api/v1/jobs", params=params).json()
             listed += [job["id"] for job in page["data"]]
-            if not page["has_more"]:
-                break
-            after = page["next"]
+            more = page["has_more"]
+            params["after"] = page["next"] or ""
     assert listed == ids
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import redis
 
@@ -33,9 +34,7 @@ async def test_flushall_with_10_000_queued(mill: Mill, redis_url: str) -> None:
     await mill.check(accepted)
 
 
-async def test_a_frozen_valkey_loses_nothing_and_work_resumes(
-    mill: Mill, servers: Servers
-) -> None:
+async def test_a_frozen_valkey_loses_nothing_and_work_resumes(mill: Mill, servers: Servers) -> None:
     dice = seeded()
     await mill.start_worker()
     accepted = await mill.submit(1000)
@@ -74,17 +73,15 @@ async def test_the_dispatchers_holder_is_killed(mill: Mill, redis_url: str) -> N
     await mill.check(accepted)
 
 
-async def test_the_dispatchers_holder_freezes_inside_a_release(
-    mill: Mill, redis_url: str
-) -> None:
+async def test_the_dispatchers_holder_freezes_inside_a_release(mill: Mill) -> None:
     dice = seeded()
     plan = f"in_release:{dice.randrange(2, 6)}:stop"
     frozen = await mill.start_worker(slots=20, PROMPTMILL_WORKER__FAILPOINT=plan)
     accepted = await mill.submit(400)
 
     async def stopped() -> bool:
-        with open(f"/proc/{frozen.pid}/stat") as stat:
-            return stat.read().rsplit(") ", 1)[1][0] == "T"
+        stat = Path(f"/proc/{frozen.pid}/stat").read_text()
+        return stat.rsplit(") ", 1)[1][0] == "T"
 
     await eventually("the holder freezes inside its transaction", stopped)
     await mill.start_worker(slots=20)

@@ -24,8 +24,8 @@ async def test_kill_9_with_200_calls_in_flight(mill: Mill) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["after_release", "before_send", "after_answer", "before_commit",
-              "after_commit_before_ack"]
+    "place",
+    ["after_release", "before_send", "after_answer", "before_commit", "after_commit_before_ack"],
 )
 async def test_kill_9_at_each_failpoint(mill: Mill, place: str) -> None:
     dice = seeded()
@@ -54,7 +54,7 @@ async def test_a_frozen_worker_that_wakes_after_its_rescue_writes_no_second_resu
 
     async def awake() -> bool:
         """It noticed that its lease was lost and took a new one."""
-        return (await mill.life.one("SELECT count(*) AS n FROM workers")).n >= 3
+        return bool((await mill.life.one("SELECT count(*) AS n FROM workers")).n > 2)
 
     await eventually("the frozen worker takes a new lease", awake)
     frozen.terminate()

@@ -128,7 +128,7 @@ def classify(status: int, error: Any) -> FailureKind:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that the reply asks to wait: milliseconds, seconds or a date; None if it is silent."""
+    """Seconds that the reply asks to wait: as milliseconds, seconds or a date; None if silent."""
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return _bounded(float(milliseconds) / 1000)

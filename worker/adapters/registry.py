@@ -24,7 +24,9 @@ class Adapters:
             await adapter.close()
 
 
-def _openai(provider: Provider, connections: int, settings: WorkerSettings, clock: Clock) -> Adapter:
+def _openai(
+    provider: Provider, connections: int, settings: WorkerSettings, clock: Clock
+) -> Adapter:
     return OpenAIAdapter(
         base_url=provider.base_url or "",
         key=provider_key(provider.key_variables),

@@ -105,9 +105,7 @@ class Dispatcher:
             await asyncio.sleep(0)
             return
         if turn.wait:
-            await asyncio.sleep(
-                min(max(turn.wait, SHORTEST_PAUSE), self._means.settings.poll)
-            )
+            await asyncio.sleep(min(max(turn.wait, SHORTEST_PAUSE), self._means.settings.poll))
             return
         self._slot_freed.clear()
         patience = min(SHORTEST_PAUSE * 2**idle_turns, LONGEST_PAUSE)
@@ -159,4 +157,4 @@ def _report(event: str, error: Exception, **details: str) -> None:
     if expected:
         log.warning(event, error=type(error).__name__, **details)
     else:
-        log.exception(event, **details)
+        log.error(event, exc_info=error, **details)

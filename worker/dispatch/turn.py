@@ -97,9 +97,7 @@ class RouteTurns:
         await self._publish(ask, [want for want in granted if want.attempt_id in minted], jobs)
         turn.released += len(minted)
 
-    async def _release(
-        self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want]
-    ) -> set[str]:
+    async def _release(self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want]) -> set[str]:
         """Mint the attempts; a release that fails gives its permits back."""
         now, model = self._means.clock.now(), ask.deployment.model.priced_as
         permits = [

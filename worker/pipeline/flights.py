@@ -65,8 +65,11 @@ class Flights:
         flight.task = asyncio.create_task(self._fly(flight, course))
 
     async def room(self) -> None:
-        """Wait until one more may take off: the fleet's slots are granted to all workers
-        together, and messages may come to one of them unevenly."""
+        """Wait until one more may take off.
+
+        The fleet's slots are granted to all workers together, and messages may come to one
+        of them unevenly.
+        """
         async with self._landing:
             await self._landing.wait_for(lambda: len(self) < self.capacity)
 

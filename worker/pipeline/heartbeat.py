@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 class Heartbeat:
     """Keeps the lease alive, renews the slots of calls in flight, hears of cancellations."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it keeps alive, and for whom
         self,
         database: Database,
         meter: Meter,

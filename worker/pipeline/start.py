@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 
 from shared.db.engine import Database
-from shared.db.start import StartedAttempt, started_before, start
+from shared.db.start import StartedAttempt, start, started_before
 from shared.settings import WorkerSettings
 from worker.pipeline.batcher import Batcher
 from worker.pipeline.heartbeat import Heartbeat
@@ -37,8 +37,7 @@ class Starter:
         mine = {attempt.attempt_id: attempt for attempt in started}
         # A message that came twice into one batch starts its attempts once.
         return [
-            [mine.pop(attempt_id) for attempt_id in group if attempt_id in mine]
-            for group in groups
+            [mine.pop(attempt_id) for attempt_id in group if attempt_id in mine] for group in groups
         ]
 
     async def _start(self, attempt_ids: list[str]) -> list[StartedAttempt]:

@@ -41,9 +41,7 @@ class Rescuer:
         """One round of everything. Raises database and Redis errors: the next round repeats it."""
         await self._rescue()
         async with self._database.transaction() as connection:
-            given = await give_back_unstarted(
-                connection, older_than_seconds=self._lease.unstarted
-            )
+            given = await give_back_unstarted(connection, older_than_seconds=self._lease.unstarted)
         await self._return_permits(given)
         async with self._database.transaction() as connection:
             given = await expire_overdue(connection)
