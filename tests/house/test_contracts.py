@@ -22,7 +22,17 @@ PLANTED: Final = {
     "Rooms of the worker: Celery above, calls below": ("worker/adapters/__init__.py", "worker.app"),
     "The local stack knows nothing of the commands above it": ("cli/stack/__init__.py", "cli.main"),
     "The domain's words need no library but the id maker": ("shared/domain/money.py", "pydantic"),
-    "Providers are called from the worker only": ("shared/settings.py", "openai"),
+    "The pipeline reads downwards from run": ("worker/pipeline/patience.py", "worker.pipeline.run"),
+    "Only the registry knows dialects; a dialect knows its wire and the seam": (
+        "worker/adapters/base.py",
+        "worker.adapters.openai",
+    ),
+    "A request reads downwards through the api": ("api/errors.py", "api.jobs.routes"),
+    "Providers are called by their adapters only": ("worker/pipeline/verdict.py", "openai"),
+    "The simulator is an independent witness: of ours it knows the domain at most": (
+        "simulator/__init__.py",
+        "shared.settings",
+    ),
     "HTTP is served by the api only": ("worker/__init__.py", "fastapi"),
     "Celery is the carrier: only the broker and the worker's upper rooms see it": (
         "worker/pipeline/__init__.py",
