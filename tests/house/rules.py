@@ -10,7 +10,7 @@ MODULE_LINES: Final = 300
 FUNCTION_LINES: Final = 40
 FORBIDDEN_NAMES: Final = frozenset({"utils", "util", "common", "helpers", "helper", "misc"})
 TRANSACTION_WORDS: Final = frozenset({"commit", "begin"})
-MONEY: Final = re.compile(r"(^|_)(nano|cost|price|hold|budget|usd)(_|$)")
+MONEY: Final = re.compile(r"(^|_)(nano|costs?|prices?|hold|held|spent|money|budget|usd)(_|$)")
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 MAKE: Final = re.compile(r"(?:`|^\s*\$?\s*|&& )make ([a-z]+)", re.MULTILINE)
 REGISTRY: Final = re.compile(
@@ -56,12 +56,18 @@ def float_money(text: str) -> Iterator[str]:
         match node:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation):
                 pass
+            case ast.AnnAssign(target=ast.Attribute(attr=name), annotation=annotation):
+                pass
             case ast.arg(arg=name, annotation=ast.expr() as annotation):
+                pass
+            case ast.FunctionDef(name=name, returns=ast.expr() as annotation):
+                pass
+            case ast.AsyncFunctionDef(name=name, returns=ast.expr() as annotation):
                 pass
             case _:
                 continue
         if MONEY.search(name) and "float" in ast.unparse(annotation):
-            yield f"line {node.lineno}: `{name}` is money and must be int"
+            yield f"line {annotation.lineno}: `{name}` is money and must be int"
 
 
 def environment_reads(text: str) -> Iterator[str]:

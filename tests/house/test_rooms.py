@@ -84,6 +84,8 @@ def test_tests_are_found_by_path_and_not_as_packages() -> None:
         (rules.transactions, "async with sessions.begin() as session:\n    pass\n"),
         (rules.float_money, "cost_nano: float = 0\n"),
         (rules.float_money, "def pay(price: float | None) -> None: ...\n"),
+        (rules.float_money, "self.spent: dict[str, float] = {}\n"),
+        (rules.float_money, "async def cost(model: str) -> float: ...\n"),
         (rules.environment_reads, "import os\nos.environ['HOME']\n"),
         (rules.empty_tests, "async def test_nothing() -> None:\n    await work()\n"),
     ],
