@@ -21,13 +21,17 @@ import httpx2
 from sqlalchemy import text
 
 from shared.catalog.deployments import REHEARSAL_PREFIX
+from shared.catalog.tokens import count_input
+from shared.db.accept import NewJob
 from shared.db.engine import Database, is_connection_loss
+from shared.domain.generation import Message, Role
 from shared.domain.job import FINAL_STATES
 from tests.environment import environment
 from tests.life import Life, new_job
 
 ROOT = Path(__file__).parents[1]
 MODEL = "gpt-4.1-mini"
+MAX_TOKENS = 20
 ROUTE = f"{REHEARSAL_PREFIX}{MODEL}"
 QUICK_LEASES = {
     "PROMPTMILL_LEASE__TTL": "3",
@@ -131,10 +135,7 @@ class Mill:
         """Accept so many jobs, each with a prompt of its own; their ids."""
         ids: list[str] = []
         for first in range(0, number, 1000):
-            jobs = [
-                new_job(route=ROUTE, **{"request": request(f"question {i}"), **changes})
-                for i in range(first, min(first + 1000, number))
-            ]
+            jobs = [question(i, **changes) for i in range(first, min(first + 1000, number))]
             ids += [accepted.job_id for accepted in await self.life.accept(*jobs)]
         return ids
 
@@ -251,10 +252,13 @@ class Mill:
         return float(row.ratio)
 
 
-def request(prompt: str, max_tokens: int = 20) -> str:
-    """The stored payload of one question."""
-    messages = [{"role": "user", "content": prompt}]
-    return json.dumps({"model": MODEL, "messages": messages, "max_tokens": max_tokens})
+def question(number: int, **changes: Any) -> NewJob:
+    """A job with a prompt of its own, counted as the API counts it."""
+    prompt = Message(role=Role.USER, content=f"question {number}")
+    messages = [{"role": prompt.role, "content": prompt.content}]
+    body = {"model": MODEL, "messages": messages, "max_tokens": MAX_TOKENS}
+    counted = {"input_tokens": count_input([prompt]), "max_tokens": MAX_TOKENS}
+    return new_job(**{"route": ROUTE, "request": json.dumps(body), **counted, **changes})
 
 
 def seeded() -> random.Random:

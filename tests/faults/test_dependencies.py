@@ -16,7 +16,7 @@ async def test_kill_9_of_valkey_midway(mill: Mill, servers: Servers) -> None:
     await mill.start_worker()
     accepted = await mill.submit(1500)
     await mill.in_state("succeeded", dice.randrange(50, 400))
-    await asyncio.to_thread(servers.restart_valkey)
+    servers.restart_valkey()
     assert (await mill.all_final())["succeeded"] == 1500
     await mill.check(accepted)
 
@@ -54,8 +54,8 @@ async def test_postgres_dies_and_comes_back_midway(mill: Mill, servers: Servers)
     await mill.start_worker()
     accepted = await mill.submit(1500)
     await mill.in_state("succeeded", dice.randrange(50, 400))
-    await asyncio.to_thread(servers.kill_postgres)
-    await asyncio.to_thread(servers.start_postgres)
+    servers.kill_postgres()
+    servers.start_postgres()
     assert (await mill.all_final())["succeeded"] == 1500
     await mill.check(accepted)
     row = await mill.life.one("SELECT count(*) AS n FROM attempts WHERE state = 'unknown'")

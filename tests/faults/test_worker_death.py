@@ -8,6 +8,8 @@ import pytest
 from tests.mill import Mill, eventually, seeded
 
 JOBS = 600
+PER_CALL = {"before_send", "after_answer"}
+"""Passed once a call; the other places once a batch."""
 
 
 async def test_kill_9_with_200_calls_in_flight(mill: Mill) -> None:
@@ -29,7 +31,7 @@ async def test_kill_9_with_200_calls_in_flight(mill: Mill) -> None:
 )
 async def test_kill_9_at_each_failpoint(mill: Mill, place: str) -> None:
     dice = seeded()
-    passage = dice.randrange(1, 5 if place in {"after_release", "before_commit"} else 60)
+    passage = dice.randrange(1, 60 if place in PER_CALL else 5)
     doomed = await mill.start_worker(PROMPTMILL_WORKER__FAILPOINT=f"{place}:{passage}")
     accepted = await mill.submit(JOBS)
     assert doomed.wait(30) == -signal.SIGKILL
