@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -11,8 +11,8 @@ import orjson
 from api.deps import Parts
 from api.jobs.parse import LineError
 from api.jobs.schemas import JobSubmit
-from shared.catalog.deployments import Model, route_of
-from shared.catalog.tokens import count_input
+from shared.catalog.deployments import route_of
+from shared.catalog.fit import Fitted, fit
 from shared.db.accept import Accepted, NewJob, accept
 from shared.db.deployments import why_not
 from shared.db.tenants import Caller
@@ -21,12 +21,10 @@ from shared.domain.errors import (
     InvalidRequestError,
     NoDeploymentError,
 )
-from shared.domain.generation import GenerationRequest
 from shared.domain.ids import IdKind, new_id
 from shared.domain.job import Lane
 from shared.doorbell import Bell
 
-SAMPLING: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 LARGE_BYTES: Final = 64 * 1024
 """From here on counting tokens leaves the event loop to others: it goes to a thread."""
 
@@ -74,60 +72,34 @@ def _new_jobs(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -
 
 def _new_job(parts: Parts, caller: Caller, submission: Submission) -> NewJob:
     asked = submission.asked
-    model = _model(parts, asked.request)
-    request = replace(asked.request, max_tokens=_max_tokens(asked.request, model))
-    input_tokens = count_input(request.messages)
-    _check_window(input_tokens, request, model)
+    fitted = _fit(parts, asked)
     canonical = orjson.dumps(submission.body, option=orjson.OPT_SORT_KEYS)
     return NewJob(
         id=new_id(IdKind.JOB),
         tenant_id=caller.tenant_id,
         key_id=caller.key_id,
-        route=route_of(model, rehearse=asked.rehearse),
+        route=route_of(fitted.model, rehearse=asked.rehearse),
         lane=Lane.of(asked.lane),
-        request=orjson.dumps(request).decode(),
+        request=orjson.dumps(fitted.request).decode(),
         metadata=orjson.dumps(asked.metadata).decode() if asked.metadata else None,
         batch=asked.batch,
         run_at=asked.run_at,
         deadline_seconds=asked.deadline_seconds,
         max_tries=asked.max_tries,
-        input_tokens=input_tokens,
-        max_tokens=request.max_tokens or model.default_output,
+        input_tokens=fitted.input_tokens,
+        max_tokens=fitted.max_tokens,
         idempotency_key=submission.idempotency_key,
         body_hash=hashlib.sha256(canonical).digest(),
     )
 
 
-def _model(parts: Parts, request: GenerationRequest) -> Model:
-    """The model asked for, if it takes what is asked of it."""
-    model = parts.catalog.model(request.model)
-    if not request.messages:
-        message = "request.messages: at least one message is needed"
-        raise InvalidRequestError(message, field="request.messages")
-    for name in SAMPLING:
-        if not model.sampling and getattr(request, name) is not None:
-            message = f"request.{name}: {model.id} takes no sampling parameters; leave it out"
-            raise InvalidRequestError(message, field=f"request.{name}")
-    return model
-
-
-def _max_tokens(request: GenerationRequest, model: Model) -> int:
-    if request.max_tokens is None:
-        return model.default_output
-    if not 1 <= request.max_tokens <= model.max_output:
-        message = f"request.max_tokens: {model.id} gives 1 to {model.max_output} output tokens"
-        raise InvalidRequestError(message, field="request.max_tokens")
-    return request.max_tokens
-
-
-def _check_window(input_tokens: int, request: GenerationRequest, model: Model) -> None:
-    needed = input_tokens + (request.max_tokens or 0)
-    if needed > model.context_window:
-        message = (
-            f"request.messages: {input_tokens} input and {request.max_tokens} output tokens "
-            f"do not fit the context window of {model.id}, {model.context_window}"
-        )
-        raise InvalidRequestError(message, field="request.messages")
+def _fit(parts: Parts, asked: JobSubmit) -> Fitted:
+    """The request as its model takes it; an error names the field as the caller wrote it."""
+    try:
+        return fit(parts.catalog, asked.request)
+    except InvalidRequestError as error:
+        error.field = f"request.{error.field}"
+        raise
 
 
 def _refuse_mismatches(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> None:

@@ -72,7 +72,7 @@ def test_an_idempotency_key_with_another_body_is_refused(api: Api) -> None:
         (job_body(deadline_seconds=0), "deadline_seconds", "greater"),
         (job_body(deadline_seconds="60"), "deadline_seconds", "integer"),
         ({"request": {"model": "gpt4.1-mini", "messages": [{"role": "user", "content": "x"}]}},
-         "model", "gpt-4.1-mini"),
+         "request.model", "gpt-4.1-mini"),
         ({"request": {"model": "gpt-4.1", "messages": []}}, "request.messages", "at least one"),
         ({"request": {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "x"}],
                       "temperature": 0.5}}, "request.temperature", "leave it out"),

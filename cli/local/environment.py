@@ -1,0 +1,50 @@
+"""What each child of a local stack gets as its environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dotenv import dotenv_values
+
+from shared.catalog.deployments import Catalog, load_catalog
+
+DOTENV: Final = Path(".env")
+POOL: Final = "worker.pool:AsyncioPool"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The caller's environment with `.env` of the current folder below it."""
+
+    values: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def read(cls) -> "Surroundings":
+        """What is set wins over what `.env` says."""
+        below = {name: value for name, value in dotenv_values(DOTENV).items() if value is not None}
+        return cls({**below, **os.environ})
+
+    def catalog(self, simulator_url: str | None = None) -> Catalog:
+        """The catalog with the user's overlay. Raises ConfigurationError."""
+        overlay = self.values.get("PROMPTMILL_CATALOG", "").strip()
+        return load_catalog(Path(overlay) if overlay else None, simulator_url=simulator_url)
+
+    def default_model(self) -> str:
+        """The model where the command line names none."""
+        return self.values.get("AI_DEFAULT_MODEL", "").strip() or "gpt-4.1-mini"
+
+    def has_any(self, variables: tuple[str, ...]) -> bool:
+        """Whether a key is there, or none is wanted."""
+        return not variables or any(self.values.get(name, "").strip() for name in variables)
+
+    def for_child(self, *, keys: bool, **ours: str) -> dict[str, str]:
+        """The environment of a child; provider keys only for those that call providers."""
+        secret = {
+            variable
+            for provider in self.catalog().providers.values()
+            for variable in provider.key_variables
+        }
+        kept = {name: value for name, value in self.values.items() if keys or name not in secret}
+        return {**kept, "CELERY_CUSTOM_WORKER_POOL": POOL, **ours}

@@ -1,0 +1,1 @@
+"""Answer the prompts of a file."""

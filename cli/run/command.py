@@ -1,0 +1,230 @@
+"""`promptmill run`: a file of prompts in, the answers in its order out."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import orjson
+
+from cli import client
+from cli.errors import InputError
+from cli.local.environment import Surroundings
+from cli.local.stack import Address, Want, find_running, local_stack
+from cli.run.audit import simulator_bill
+from cli.run.progress import Meterstick, Standing
+from cli.run.reader import Format, PromptFile, read_file
+from cli.run.requests import Row, Wish, checked, from_batch_line, from_columns
+from cli.run.sidecar import Sidecar, begin_or_resume, fingerprint, path_for, save
+from cli.run.writer import Written, write_answers
+from shared.catalog.deployments import Catalog, route_of
+from shared.domain.errors import UnavailableError
+
+CHUNK: Final = 500
+POLL_SECONDS: Final = 0.4
+OUTAGE_SECONDS: Final = 60.0
+"""How long the API may be away before a run gives up; accepted work goes on meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One `promptmill run` as it was asked for."""
+
+    file: Path
+    out: Path
+    wish: Wish
+    rehearse: bool
+    lane: str
+    restart: bool
+    quiet: bool
+
+
+@dataclass(slots=True)
+class Report:
+    """How a run went."""
+
+    run_id: str
+    out: Path
+    total: int
+    written: Written
+    rehearse: bool
+    resumed: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+    simulator_nano: int | None = None
+    already_finished: bool = False
+
+
+def execute(order: Order) -> Report:
+    """Check everything, then run it. Raises PromptmillError for what the user can mend.
+
+    KeyboardInterrupt leaves accepted work where the same command finds it again.
+    """
+    catalog = Surroundings.read().catalog()
+    prompts = read_file(order.file, _checker(order, catalog))
+    _require_key(order, prompts, catalog)
+    mark = fingerprint(order.file, order.wish, rehearse=order.rehearse, lane=order.lane)
+    sidecar, resumed = begin_or_resume(order.out, mark, restart=order.restart)
+    if sidecar.finished and order.out.exists():
+        return Report(
+            sidecar.run_id, order.out, len(prompts), Written(), order.rehearse, resumed,
+            already_finished=True,
+        )  # fmt: skip
+    return asyncio.run(_run(order, prompts, sidecar, resumed=resumed))
+
+
+async def _run(order: Order, prompts: PromptFile, sidecar: Sidecar, *, resumed: bool) -> Report:
+    """The story of a run: stack, submit, watch, write, stop."""
+    watch = _Stopwatch()
+    async with _stack(order) as address, client.connect(address.api_url, address.api_key) as api:
+        watch.lap("start")
+        job_ids = await _submit(order, prompts, sidecar.run_id, api)
+        watch.lap("submit")
+        await _watch(len(prompts), sidecar.run_id, api, quiet=order.quiet)
+        watch.lap("answer")
+        written = await write_answers(prompts, job_ids, api.results(sidecar.run_id), order.out)
+        save(order.out, sidecar.model_copy(update={"finished": True}))
+        bill = await simulator_bill(address, sidecar.run_id) if order.rehearse else None
+        watch.lap("write")
+    watch.lap("stop")
+    return Report(
+        sidecar.run_id, order.out, len(prompts), written, order.rehearse, resumed,
+        watch.laps, bill,
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def _stack(order: Order) -> AsyncIterator[Address]:
+    """The running stack of this home, or one of our own for the time of the run."""
+    _stop_politely()
+    running = find_running()
+    if running is not None:
+        if order.rehearse and not running.simulator:
+            message = "the running stack has no simulator: start it by `promptmill up --simulator`"
+            raise InputError(message)
+        yield running
+        return
+    want = Want(command="run", simulator=order.rehearse)
+    async with local_stack(want, lambda _: None) as (address, _):
+        yield address
+
+
+async def _submit(order: Order, prompts: PromptFile, run_id: str, api: client.Client) -> list[str]:
+    """Submit every line; those that were accepted before are found by their keys."""
+    job_ids: list[str] = []
+    rows = prompts.rows()
+    for first in range(0, len(prompts), CHUNK):
+        last = min(first + CHUNK, len(prompts))
+        lines = [_line(order, prompts, run_id, i, next(rows)) for i in range(first, last)]
+        try:
+            jobs = await _patiently(partial(api.submit_lines, lines))
+        except client.RefusedError as error:
+            number = prompts.numbers[first + (error.line or 1) - 1]
+            message = f"{prompts.path.name}:{number}: {error.message}"
+            raise InputError(message) from None
+        job_ids += [job["id"] for job in jobs]
+    return job_ids
+
+
+def _line(order: Order, prompts: PromptFile, run_id: str, index: int, row: Row) -> bytes:
+    number = prompts.numbers[index]
+    return orjson.dumps(
+        {
+            "request": _request(order, row, prompts.format),
+            "lane": order.lane,
+            "batch": run_id,
+            "rehearse": order.rehearse,
+            "metadata": {"line": str(number)},
+            "idempotency_key": f"{run_id}:{number}",
+        }
+    )
+
+
+async def _watch(total: int, run_id: str, api: client.Client, *, quiet: bool) -> None:
+    """Show how it goes until every job has ended."""
+    with Meterstick(total, quiet=quiet) as meterstick:
+        while True:
+            asked = monotonic()
+            summary = await _patiently(partial(api.summary, run_id))
+            standing = Standing(total, summary["counts"], summary["cost"]["nano_usd"])
+            meterstick.show(standing)
+            if standing.ended >= total:
+                return
+            # Counting a large run takes a while: the API shall not be kept busy by it.
+            await asyncio.sleep(max(POLL_SECONDS, 5 * (monotonic() - asked)))
+
+
+async def _patiently(call: Callable[[], Any]) -> Any:
+    """Repeat a call while the API is away; every call here is harmless when repeated."""
+    deadline = monotonic() + OUTAGE_SECONDS
+    while True:
+        try:
+            return await call()
+        except UnavailableError:
+            if monotonic() > deadline:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _request(order: Order, row: Row, line_format: Format) -> dict[str, Any]:
+    if line_format is Format.BATCH:
+        return from_batch_line(row)
+    return from_columns(row, order.wish)
+
+
+def _checker(order: Order, catalog: Catalog) -> Callable[[Row, Format], object]:
+    def check(row: Row, line_format: Format) -> object:
+        return checked(_request(order, row, line_format), catalog)
+
+    return check
+
+
+def _require_key(order: Order, prompts: PromptFile, catalog: Catalog) -> None:
+    """A run that cannot call its provider is refused before anything starts."""
+    if order.rehearse:
+        return
+    surroundings = Surroundings.read()
+    models = {_request(order, row, prompts.format)["model"] for row in prompts.rows()}
+    for model in sorted(models):
+        plan = catalog.plan(route_of(catalog.model(model), rehearse=False))
+        if not any(surroundings.has_any(d.provider.key_variables) for d in plan):
+            names = " or ".join(v for d in plan for v in d.provider.key_variables)
+            message = (
+                f"{names} is not set, and {model} needs it: export it, write it into .env, "
+                "or add --rehearse to send the work to the simulator, which needs no key"
+            )
+            raise InputError(message)
+
+
+def _stop_politely() -> None:
+    """TERM and HUP end a run as Ctrl-C does: the stack is stopped in order."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel if task else sys.exit)
+
+
+class _Stopwatch:
+    """Seconds of each phase."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._at = monotonic()
+
+    def lap(self, name: str) -> None:
+        """The phase of that name ends now."""
+        now = monotonic()
+        self.laps[name], self._at = now - self._at, now
+
+
+def interrupted_note(order: Order) -> str:
+    """What Ctrl-C says."""
+    note = path_for(order.out).name
+    return (
+        "stopped; what was accepted is kept and no answer is lost. "
+        f"The same command goes on where this one stopped (see {note})"
+    )

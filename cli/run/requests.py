@@ -1,0 +1,85 @@
+"""A line of the file to a request in the normal form."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from cli.errors import InputError
+from cli.run.template import fill
+from shared.catalog.deployments import Catalog
+from shared.catalog.fit import fit
+from shared.domain.errors import InvalidRequestError
+from shared.domain.generation import GenerationRequest
+
+OURS: Final = "promptmill"
+"""The one key that answers add to a line of columns."""
+BATCH_KEYS: Final = frozenset({"custom_id", "method", "url", "body"})
+CHAT_URL: Final = "/v1/chat/completions"
+RENAMED: Final = {"max_completion_tokens": "max_tokens"}
+IGNORED: Final = {"stream": False, "n": 1, "user": None}
+"""Parameters of OpenAI's batch lines that change nothing at these values (None: at any)."""
+REQUEST: Final = TypeAdapter(GenerationRequest)
+
+Row = Mapping[str, Any]
+MakeRequest = Callable[[Row], dict[str, Any]]
+"""From a line to the JSON of a GenerationRequest. Raises InputError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the command line says about every prompt."""
+
+    prompt: str | None
+    system: str | None
+    model: str
+    max_tokens: int | None
+    temperature: float | None
+
+
+def from_columns(row: Row, wish: Wish) -> dict[str, Any]:
+    """The request of a line of columns."""
+    if OURS in row:
+        message = f"the column {OURS!r} is where the answer goes; rename it"
+        raise InputError(message)
+    turns = [{"role": "system", "content": fill(wish.system, row)}] if wish.system else []
+    turns.append({"role": "user", "content": fill(wish.prompt or "{{prompt}}", row)})
+    request: dict[str, Any] = {"model": wish.model, "messages": turns}
+    if wish.max_tokens is not None:
+        request["max_tokens"] = wish.max_tokens
+    if wish.temperature is not None:
+        request["temperature"] = wish.temperature
+    return request
+
+
+def from_batch_line(row: Row) -> dict[str, Any]:
+    """The request of a line in OpenAI's batch format."""
+    for key, wanted in (("method", "POST"), ("url", CHAT_URL)):
+        if row.get(key) != wanted:
+            message = f"{key}: only {wanted} is supported here, not {row.get(key)!r}"
+            raise InputError(message)
+    if not isinstance(row.get("custom_id"), str) or not isinstance(row.get("body"), dict):
+        raise InputError("custom_id must be a string and body an object")
+    request: dict[str, Any] = {}
+    for name, value in row["body"].items():
+        if name in IGNORED and (IGNORED[name] is None or value == IGNORED[name]):
+            continue
+        request[RENAMED.get(name, name)] = value
+    if isinstance(request.get("stop"), str):
+        request["stop"] = [request["stop"]]
+    return request
+
+
+def checked(request: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
+    """The same request, if the mill will take it. Raises InputError that names the field."""
+    try:
+        fit(catalog, REQUEST.validate_python(request))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = f"{where}: {first['msg'].lower()}"
+        raise InputError(message) from None
+    except InvalidRequestError as error:
+        raise InputError(error.message) from None
+    return request

@@ -1,0 +1,135 @@
+"""Answers in the order and the shape of the file that asked."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from cli.errors import InputError
+from cli.run.reader import Format, PromptFile
+from cli.run.requests import OURS, Row
+
+STATUS_OF_FAILURE: Final = {
+    "rate_limited": 429, "quota": 429, "auth": 401, "not_found": 404, "context_length": 400,
+    "too_large": 413, "content_filtered": 400, "bad_request": 400, "timeout": 504,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Written:
+    """What went into the file."""
+
+    answered: int = 0
+    failed: int = 0
+    truncated: int = 0
+    """Answers that ended at max_tokens."""
+    unknown_costs: int = 0
+    cost_nano: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def count(self, job: dict[str, Any]) -> None:
+        """Add one job."""
+        self.cost_nano += job["cost"]["nano_usd"]
+        self.unknown_costs += job["cost"]["unknown"]
+        result = job["result"]
+        if result is None:
+            self.failed += 1
+            return
+        self.answered += 1
+        self.truncated += result["finish_reason"] == "length"
+        usage = result["usage"] or {}
+        self.input_tokens += usage.get("input_tokens", 0)
+        self.output_tokens += usage.get("output_tokens", 0)
+
+
+async def write_answers(
+    prompts: PromptFile, job_ids: Sequence[str], jobs: AsyncIterator[dict[str, Any]], out: Path
+) -> Written:
+    """Write one line per prompt, all or nothing; memory holds only what came out of order.
+
+    Raises InputError when the file cannot be written.
+    """
+    written, early = Written(), dict[str, dict[str, Any]]()
+    rows = iter(zip(prompts.rows(), job_ids, strict=True))
+    half = out.with_name(out.name + ".part")
+    try:
+        with half.open("wb") as file:
+            row, wanted = next(rows)
+            async for job in jobs:
+                early[job["id"]] = job
+                while wanted in early:
+                    found = early.pop(wanted)
+                    written.count(found)
+                    file.write(orjson.dumps(line(row, found, prompts.format)) + b"\n")
+                    row, wanted = next(rows, ({}, ""))
+        half.replace(out)
+    except OSError as error:
+        message = f"{out}: {(error.strerror or str(error)).lower()}; choose another -o"
+        raise InputError(message) from None
+    return written
+
+
+def line(row: Row, job: dict[str, Any], line_format: Format) -> dict[str, Any]:
+    """One line of the output."""
+    if line_format is Format.BATCH:
+        return _batch_line(row, job)
+    return {**row, OURS: answer(job)}
+
+
+def answer(job: dict[str, Any]) -> dict[str, Any]:
+    """What the mill says about one prompt."""
+    result = job["result"] or {}
+    return {
+        "id": job["id"],
+        "state": job["state"],
+        "model": result.get("model", job["model"]),
+        "content": result.get("content"),
+        "finish_reason": result.get("finish_reason"),
+        "refusal": result.get("refusal"),
+        "usage": result.get("usage"),
+        "cost": job["cost"],
+        "tries": job["tries"],
+        "error": job["error"],
+    }
+
+
+def _batch_line(row: Row, job: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's output line, with the cost beside it."""
+    ours = {"id": job["id"], "state": job["state"], "cost": job["cost"], "tries": job["tries"]}
+    made = {"id": f"batch_req_{job['id']}", "custom_id": row["custom_id"]}
+    if job["result"] is not None:
+        response = {"status_code": 200, "request_id": job["id"], "body": _completion(job)}
+        return {**made, "response": response, "error": None, OURS: ours}
+    error = job["error"] or {"kind": job["state"], "message": job["state"]}
+    status = STATUS_OF_FAILURE.get(error["kind"])
+    if status is None:
+        failure = {"code": error["kind"], "message": error["message"]}
+        return {**made, "response": None, "error": failure, OURS: ours}
+    body = {"error": {"message": error["message"], "type": error["kind"], "code": error["kind"]}}
+    response = {"status_code": status, "request_id": job["id"], "body": body}
+    return {**made, "response": response, "error": None, OURS: ours}
+
+
+def _completion(job: dict[str, Any]) -> dict[str, Any]:
+    result = job["result"]
+    usage = result["usage"] or {}
+    tokens_in, tokens_out = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    message = {
+        "role": "assistant",
+        "content": result["content"],
+        "refusal": result["refusal"],
+    }
+    return {
+        "id": job["id"],
+        "object": "chat.completion",
+        "model": result["model"],
+        "choices": [{"index": 0, "message": message, "finish_reason": result["finish_reason"]}],
+        "usage": {
+            "prompt_tokens": tokens_in,
+            "completion_tokens": tokens_out,
+            "total_tokens": tokens_in + tokens_out,
+        },
+    }
