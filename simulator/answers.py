@@ -1,30 +1,39 @@
 """Seeded answers: filler text, token counts and latency that a seed repeats."""
 
 import hashlib
-import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final
+from typing import Annotated, Final, Self
 
 import toktok
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+
+from simulator.strict import Strict
 
 ENCODING: Final = "o200k_base"
 PER_MESSAGE: Final = 3
 PER_REPLY: Final = 3
 CHARACTERS_PER_TOKEN: Final = 4
 FILLER: Final = "the quick brown fox jumps over the lazy dog and "
+DIE: Final = 2**64
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Strict):
     """How long answers take and how long they are."""
 
-    latency: float = 0.3
-    """Mean seconds."""
-    latency_part: float = 0.3
-    """The latency lies in mean * (1 ± part), evenly."""
-    fewest_tokens: int = 20
-    most_tokens: int = 200
+    latency_ms: NonNegativeFloat = 300.0
+    """The mean."""
+    latency_spread: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """The latency lies in mean * (1 ± spread), evenly."""
+    fewest_tokens: PositiveInt = 20
+    most_tokens: PositiveInt = 200
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.fewest_tokens > self.most_tokens:
+            raise ValueError(f"{self.fewest_tokens} is more than {self.most_tokens}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class Answer:
     tokens: int
     finish_reason: str
     latency: float
+    """Seconds."""
 
 
 class Oracle:
@@ -46,30 +56,26 @@ class Oracle:
         self._numbers = count(1)
 
     def answer(self, body: bytes, max_tokens: int | None) -> Answer:
-        """The answer to a request; its first word is in no other answer."""
-        digest = hashlib.sha256(body).hexdigest()[:12]
+        """The answer to a request body; its first word is in no other answer."""
         number = next(self._numbers)
-        dice = random.Random(f"{self._seed}:{digest}:{number}")  # noqa: S311 - seeded, to repeat
+        digest = hashlib.sha256(b"%d:%d:%b" % (self._seed, number, body))
+        long, late = (int.from_bytes(digest.digest()[at : at + 8]) / DIE for at in (0, 8))
         spread = self._spread
-        wanted = dice.randint(spread.fewest_tokens, spread.most_tokens)
+        span = spread.most_tokens - spread.fewest_tokens + 1
+        wanted = spread.fewest_tokens + int(long * span)
         tokens = wanted if max_tokens is None else min(wanted, max_tokens)
-        part = spread.latency_part
-        latency = spread.latency * dice.uniform(1 - part, 1 + part)
-        text = f"{digest}-{number} " + FILLER * (tokens * CHARACTERS_PER_TOKEN // len(FILLER) + 1)
-        length = max(tokens * CHARACTERS_PER_TOKEN, len(f"{digest}-{number}"))
+        latency = spread.latency_ms / 1000 * (1 + spread.latency_spread * (2 * late - 1))
         reason = "stop" if tokens == wanted else "length"
-        return Answer(text[:length].rstrip(), tokens, reason, latency)
+        text = _filler(f"{digest.hexdigest()[:12]}-{number}", tokens)
+        return Answer(text, tokens, reason, latency)
 
 
-def count_prompt(messages: list[dict[str, Any]]) -> int:
-    """The tokens of a chat prompt, as OpenAI documents the count."""
-    texts = [text_of(message) for message in messages]
+def count_prompt(texts: Sequence[str]) -> int:
+    """The tokens of a chat prompt of these messages, as OpenAI documents the count."""
     return int(sum(toktok.batch_count(texts, ENCODING))) + PER_MESSAGE * len(texts) + PER_REPLY
 
 
-def text_of(message: dict[str, Any]) -> str:
-    """The text of one message, also where it comes in parts."""
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+def _filler(word: str, tokens: int) -> str:
+    """Text of about so many tokens that begins with `word`, which is never cut."""
+    length = max(tokens * CHARACTERS_PER_TOKEN, len(word))
+    return f"{word} {FILLER * (length // len(FILLER) + 1)}"[:length].rstrip()

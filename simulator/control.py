@@ -1,15 +1,17 @@
 """The control routes of a test: counters, script, limits, reset."""
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from simulator.http import Request, Response
-from simulator.limits import Limits, SlidingWindow
-from simulator.provider import Counters, Provider
+from simulator.limits import Limits
+from simulator.provider import Provider
+from simulator.strict import sentence
 
-LIMITS = TypeAdapter(Limits)
+OBJECT: Final = TypeAdapter(dict[str, Any])
+ANYTHING: Final = TypeAdapter(Any)
 
 
 class Control:
@@ -20,50 +22,41 @@ class Control:
 
     async def stats(self, _: Request) -> Response:
         """GET /_sim/stats."""
-        provider, counters = self._provider, self._provider.counters
+        window = self._provider.window
         return _reply(
             {
-                "accepted": counters.accepted,
-                "rejected": counters.rejected,
-                "answered": counters.answered,
-                "in_flight": counters.in_flight,
-                "max_in_flight": counters.max_in_flight,
-                "billed_nano": provider.ledger.billed_nano,
-                "billed_requests": provider.ledger.lines,
-                "max_requests_in_window": provider.window.most_requests,
-                "max_tokens_in_window": provider.window.most_tokens,
-                "per_second": [
-                    [second, counts["accepted"], counts["rejected"]]
-                    for second, counts in counters.per_second
-                ],
-                "first_at": counters.first_at,
-                "last_at": counters.last_at,
+                **self._provider.counters.snapshot(),
+                "max_requests_in_window": window.most_requests,
+                "max_tokens_in_window": window.most_tokens,
             }
         )
 
     async def script(self, request: Request) -> Response:
         """POST /_sim/script: replace the script."""
         try:
-            self._provider.script.load(orjson.loads(request.body))
-        except (orjson.JSONDecodeError, ValidationError) as error:
-            return _reply({"error": str(error)}, status=400)
+            self._provider.script.load(ANYTHING.validate_json(request.body))
+        except ValidationError as error:
+            return _reply({"error": sentence(error)}, status=400)
         return _reply({"ok": True})
 
     async def limits(self, request: Request) -> Response:
-        """POST /_sim/limits: start a window with other limits."""
+        """POST /_sim/limits: change those that are named; what was admitted still counts.
+
+        A window that grows does not bring back what the shorter one forgot.
+        """
+        window = self._provider.window
         try:
-            limits = LIMITS.validate_json(request.body)
+            changes = OBJECT.validate_json(request.body)
+            window.limits = Limits.model_validate({**window.limits.model_dump(), **changes})
         except ValidationError as error:
-            return _reply({"error": str(error)}, status=400)
-        self._provider.window = SlidingWindow(limits)
-        return _reply({"ok": True})
+            return _reply({"error": sentence(error)}, status=400)
+        return _reply(window.limits.model_dump())
 
     async def reset(self, _: Request) -> Response:
-        """POST /_sim/reset: forget counters and script."""
-        in_flight = self._provider.counters.in_flight
-        self._provider.counters = Counters(in_flight=in_flight)
+        """POST /_sim/reset: forget counters, script and what the window holds; not the limits."""
+        self._provider.counters.clear()
         self._provider.script.load([])
-        self._provider.window = SlidingWindow(self._provider.window.limits)
+        self._provider.window.clear()
         return _reply({"ok": True})
 
 

@@ -2,15 +2,38 @@
 
 import random
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, NonNegativeFloat, PositiveInt, TypeAdapter
 
+from simulator.strict import Strict
 
-class Strict(BaseModel):
-    """An unknown word in a script is a mistake to tell."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+ANSWERED: Final = "answered"
+OUTCOMES: Final = (
+    "hang",
+    "reset",
+    "truncate",
+    "garbage",
+    "error_200",
+    "cut",
+    "no_usage",
+    "content",
+    "finish_reason",
+    "slow_bytes",
+    "stall",
+)
+"""A fault is told in the ledger by the gravest of its actions: these, in order."""
+SERVER_ERROR: Final = ("server_error", None)
+ERROR_OF_STATUS: Final = {
+    400: ("invalid_request_error", None),
+    401: ("invalid_request_error", "invalid_api_key"),
+    403: ("invalid_request_error", None),
+    404: ("invalid_request_error", "model_not_found"),
+    413: ("invalid_request_error", None),
+    422: ("invalid_request_error", None),
+    429: ("requests", "rate_limit_exceeded"),
+}
+"""The type and code that OpenAI sends where a script gives neither."""
 
 
 class Match(Strict):
@@ -20,7 +43,7 @@ class Match(Strict):
     """In any message's text."""
     model: str | None = None
     client_request_id: str | None = None
-    nth: tuple[int, ...] | None = None
+    nth: tuple[PositiveInt, ...] | None = None
     """Running numbers of the requests that match the rest, from 1."""
 
 
@@ -28,33 +51,50 @@ class Fault(Strict):
     """What happens instead of, or to, the answer."""
 
     status: Annotated[int, Field(ge=400, le=599)] | None = None
-    type: str = "server_error"
+    """An error reply; it is not billed."""
+    type: str | None = None
     code: str | None = None
     message: str = "scripted by the test"
-    retry_after: float | None = None
-    stall: float = 0.0
+    retry_after: NonNegativeFloat | None = None
+    """Seconds."""
+    stall: NonNegativeFloat = 0.0
     """Seconds before anything else happens."""
     hang: bool = False
+    """Billed, and never answered; the connection stays open."""
     reset: Literal["before", "after"] | None = None
     """Cut the connection without a reply, before or after the call is billed."""
     truncate: bool = False
+    """The first half of the reply, then the connection closes."""
     garbage: bool = False
+    """HTML with status 200."""
     error_200: bool = False
+    """An error object with status 200."""
     no_usage: bool = False
     content: str | None = None
+    """This text is the answer."""
     finish_reason: str | None = None
     cut: bool = False
-    """End a stream without its terminal marker."""
-    slow_bytes: float = 0.0
-    """Seconds between parts of the reply."""
+    """A stream ends without its last chunks."""
+    slow_bytes: NonNegativeFloat = 0.0
+    """Seconds between the bytes of a reply, or between the chunks of a stream."""
 
     @property
-    def name(self) -> str:
+    def outcome(self) -> str:
         """The fault's word in the ledger."""
-        return next(
-            (word for word in sorted(self.model_fields_set) if word not in {"type", "code"}),
-            "answered",
-        )
+        present = (word for word in OUTCOMES if getattr(self, word) not in {None, 0})
+        return next(present, ANSWERED)
+
+    @property
+    def billed(self) -> bool:
+        """Whether the call costs money."""
+        return self.status is None and self.reset != "before"
+
+    @property
+    def type_and_code(self) -> tuple[str, str | None]:
+        """What the error object says."""
+        if self.type is None and self.code is None:
+            return ERROR_OF_STATUS.get(self.status or 500, SERVER_ERROR)
+        return self.type or SERVER_ERROR[0], self.code
 
 
 class Rule(Strict):
@@ -62,52 +102,57 @@ class Rule(Strict):
 
     match: Match = Match()
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
-    times: int | None = None
+    times: PositiveInt | None = None
+    """How often the rule strikes at most."""
     do: Fault
 
 
-RULES = TypeAdapter(list[Rule])
-FAULTLESS = Fault()
+RULES: Final = TypeAdapter(list[Rule])
+FAULTLESS: Final = Fault()
 
 
 @dataclass(slots=True)
 class _Line:
     rule: Rule
     seen: int = 0
-    used: int = 0
+    struck: int = 0
+
+    def strikes(self, dice: random.Random) -> bool:
+        """Whether the rule strikes a request that its words match."""
+        rule = self.rule
+        self.seen += 1
+        if rule.match.nth is not None and self.seen not in rule.match.nth:
+            return False
+        if rule.times is not None and self.struck >= rule.times:
+            return False
+        if dice.random() >= rule.probability:
+            return False
+        self.struck += 1
+        return True
 
 
 @dataclass(slots=True)
 class Script:
-    """Rules in order; the first that matches decides."""
+    """Rules in order; the first that strikes decides."""
 
     seed: int
     _lines: list[_Line] = field(default_factory=list)
-    _dice: random.Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._dice = random.Random(self.seed)  # noqa: S311 - seeded, to repeat
+    _dice: random.Random = field(default_factory=random.Random)
 
     def load(self, rules: Any) -> None:
-        """Replace the script. Raises pydantic.ValidationError."""
+        """Replace the script and throw the same dice again. Raises pydantic.ValidationError."""
         self._lines = [_Line(rule) for rule in RULES.validate_python(rules)]
+        self._dice.seed(self.seed)
 
     def fault_for(self, *, text: str, model: str, client_request_id: str) -> Fault:
         """What shall happen to this request."""
         for line in self._lines:
             match = line.rule.match
-            if (
-                (match.contains is not None and match.contains not in text)
-                or (match.model is not None and match.model != model)
-                or (match.client_request_id not in {None, client_request_id})
-            ):
-                continue
-            line.seen += 1
-            if match.nth is not None and line.seen not in match.nth:
-                continue
-            if line.rule.times is not None and line.used >= line.rule.times:
-                continue
-            if self._dice.random() < line.rule.probability:
-                line.used += 1
+            matched = (
+                (match.contains is None or match.contains in text)
+                and match.model in {None, model}
+                and match.client_request_id in {None, client_request_id}
+            )
+            if matched and line.strikes(self._dice):
                 return line.rule.do
         return FAULTLESS

@@ -13,9 +13,8 @@ import httptools
 HARD_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER of zero: closing sends RST, as a crashed server's kernel would."""
 LARGEST_BODY: Final = 64 * 1024 * 1024
-STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
+PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -26,6 +25,7 @@ class Request:
     path: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    keep_alive: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Response:
     reset: bool = False
     """No reply: the connection is cut hard."""
     cut_at: int | None = None
-    """The connection closes after so many bytes of the body."""
+    """The connection closes after so many bytes of the body, or so many chunks."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._transport.close()
+            self._refuse(HTTPStatus.BAD_REQUEST)
 
     def on_url(self, url: bytes) -> None:
         """The target of the request line."""
@@ -89,57 +89,81 @@ class Connection(asyncio.Protocol):
         """One header."""
         self._request.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
+    def on_headers_complete(self) -> None:
+        """A client that asks first may go on."""
+        if "expect" in self._request.headers:
+            self._transport.write(CONTINUE)
+
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._size += len(body)
-        if self._size > LARGEST_BODY:
-            self._transport.close()
-        self._parts.append(body)
+        if self._size <= LARGEST_BODY:
+            self._parts.append(body)
+        else:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self._transport.is_closing():
+            return
         self._request.method = self._parser.get_method().decode()
         self._request.body = b"".join(self._parts)
+        self._request.keep_alive = self._parser.should_keep_alive()
         self._turns.put_nowait(self._request)
         self._request, self._parts, self._size = Request(), [], 0
 
-    def close(self) -> None:
-        """Close from our side."""
+    def close(self) -> asyncio.Task[None] | None:
+        """Close from our side; the task ends when what was under way is broken off."""
+        if self._server is not None:
+            self._server.cancel()
         self._transport.close()
+        return self._server
 
     async def _serve(self) -> None:
-        while True:
-            response = await self._handler(await self._turns.get())
+        keep_alive = True
+        while keep_alive:
+            request = await self._turns.get()
+            response = await self._handler(request)
             if response.reset:
                 self._reset()
                 return
-            await self._reply(response)
+            keep_alive = request.keep_alive and response.cut_at is None
+            await self._reply(response, keep_alive=keep_alive)
+        self._transport.close()
 
-    async def _reply(self, response: Response) -> None:
-        chunked = response.chunks is not None
-        length = (
-            "transfer-encoding: chunked" if chunked else f"content-length: {len(response.body)}"
-        )
-        headers = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
-        head = STATUS_LINES[response.status] + (
-            f"content-type: {response.content_type}\r\n{length}\r\n{headers}\r\n"
-        ).encode("latin-1")
-        if response.cut_at is not None:
-            self._transport.write(head + response.body[: response.cut_at])
-            self._transport.close()
-        elif not chunked:
-            self._transport.write(head + response.body)
-        else:
-            self._transport.write(head)
-            await self._stream(response)
-
-    async def _stream(self, response: Response) -> None:
-        for chunk in response.chunks or ():
+    async def _reply(self, response: Response, *, keep_alive: bool) -> None:
+        if response.chunks is None:
+            length = f"content-length: {len(response.body)}"
+            self._transport.write(
+                _head(response, length, keep_alive=keep_alive) + response.body[: response.cut_at]
+            )
+            return
+        self._transport.write(_head(response, "transfer-encoding: chunked", keep_alive=keep_alive))
+        for chunk in response.chunks[: response.cut_at]:
             self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
             await asyncio.sleep(response.pause)
-        self._transport.write(b"0\r\n\r\n")
+        if response.cut_at is None:
+            self._transport.write(b"0\r\n\r\n")
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """A request that no handler can be asked about."""
+        self._transport.write(_head(Response(status=status), "content-length: 0", keep_alive=False))
+        self._transport.close()
 
     def _reset(self) -> None:
         raw = self._transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, HARD_CLOSE)
         self._transport.abort()
+
+
+def _head(response: Response, length: str, *, keep_alive: bool) -> bytes:
+    """The status line and the headers; `length` is the header that frames the body."""
+    phrase = PHRASES.get(response.status, "Unknown")
+    lines = [
+        f"HTTP/1.1 {response.status} {phrase}",
+        f"content-type: {response.content_type}",
+        length,
+        *(f"{name}: {value}" for name, value in response.headers.items()),
+        *(() if keep_alive else ("connection: close",)),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

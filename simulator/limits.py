@@ -1,17 +1,28 @@
 """The provider's strict rate limits: a sliding-window log on arrival."""
 
-from collections import deque
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+from pydantic import Field, NonNegativeInt
+
+from simulator.strict import Strict
+
+COMPACT_AFTER: Final = 4096
+"""Forgotten entries that may lie about before the log is cut."""
+CONCURRENCY_WAIT: Final = 1.0
+"""Seconds to wait for a free place: nobody knows when a running call ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Strict):
     """What one account may do; 0 means no limit of that kind."""
 
-    requests: int = 0
-    tokens: int = 0
-    concurrency: int = 0
-    window: float = 60.0
+    rpm: NonNegativeInt = 0
+    """Requests per window."""
+    tpm: NonNegativeInt = 0
+    """Tokens per window."""
+    concurrency: NonNegativeInt = 0
+    window: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """Seconds over which requests and tokens are summed."""
 
 
@@ -29,49 +40,86 @@ class Refusal:
 
 @dataclass(slots=True)
 class SlidingWindow:
-    """Sums over (now - window, now], exact to the request; refused requests leave no trace."""
+    """Sums over (now - window, now], exact to the request; refused requests leave no trace.
+
+    The log is two parallel lists, arrival times and running token sums, so that both the sum of a
+    window and the wait for a part of it are binary searches.
+    """
 
     limits: Limits
-    requests: int = 0
-    tokens: int = 0
     most_requests: int = 0
     most_tokens: int = 0
-    _log: deque[tuple[float, int]] = field(default_factory=deque)
+    _times: list[float] = field(default_factory=list)
+    _sums: list[int] = field(default_factory=list)
+    _head: int = 0
+    """Index of the oldest entry inside the window."""
+    _before: int = 0
+    """The running token sum just before it."""
+
+    @property
+    def requests(self) -> int:
+        """Requests in the window, as of the last `forget`."""
+        return len(self._times) - self._head
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the window, as of the last `forget`."""
+        return self._last_sum - self._before
+
+    @property
+    def _last_sum(self) -> int:
+        return self._sums[-1] if self._sums else self._before
 
     def admit(self, now: float, tokens: int, in_flight: int) -> Refusal | None:
-        """Let a request of so many tokens pass, or say why not."""
-        self._forget(now)
-        limits = self.limits
-        checks = (
-            ("requests", limits.requests, self.requests, 1),
-            ("tokens", limits.tokens, self.tokens, tokens),
-            ("concurrent requests", limits.concurrency, in_flight, 1),
-        )
-        for what, limit, used, requested in checks:
-            if limit and used + requested > limit:
-                wait = self._wait(now, what, used + requested - limit)
-                return Refusal(what, limit, used, requested, wait)
-        self._log.append((now, tokens))
-        self.requests += 1
-        self.tokens += tokens
+        """Let a request of so many tokens pass, or tell the limit that it must wait longest for.
+
+        `now` is in seconds of a clock that never goes back.
+        """
+        self.forget(now)
+        if refusals := self._refusals(now, tokens, in_flight):
+            return max(refusals, key=lambda refusal: refusal.retry_after)
+        self._times.append(now)
+        self._sums.append(self._last_sum + tokens)
         self.most_requests = max(self.most_requests, self.requests)
         self.most_tokens = max(self.most_tokens, self.tokens)
         return None
 
-    def _forget(self, now: float) -> None:
-        horizon = now - self.limits.window
-        while self._log and self._log[0][0] <= horizon:
-            _, tokens = self._log.popleft()
-            self.requests -= 1
-            self.tokens -= tokens
+    def forget(self, now: float) -> None:
+        """Drop what has left the window."""
+        self._head = bisect_right(self._times, now - self.limits.window, self._head)
+        if self._head:
+            self._before = self._sums[self._head - 1]
+        if self._head > COMPACT_AFTER and self._head * 2 > len(self._times):
+            del self._times[: self._head], self._sums[: self._head]
+            self._head = 0
 
-    def _wait(self, now: float, what: str, excess: int) -> float:
-        """Seconds until `excess` of the sum has left the window."""
-        if what == "concurrent requests":
-            return 1.0
-        freed = 0
-        for at, tokens in self._log:
-            freed += 1 if what == "requests" else tokens
-            if freed >= excess:
-                return max(at + self.limits.window - now, 0.0)
-        return self.limits.window
+    def until_empty(self, now: float) -> float:
+        """Seconds until the newest entry leaves the window."""
+        return max(self._times[-1] + self.limits.window - now, 0.0) if self.requests else 0.0
+
+    def clear(self) -> None:
+        """Forget all, marks too."""
+        self._times.clear()
+        self._sums.clear()
+        self._head = self._before = self.most_requests = self.most_tokens = 0
+
+    def _refusals(self, now: float, tokens: int, in_flight: int) -> list[Refusal]:
+        limits = self.limits
+        refusals = []
+        if limits.rpm and (excess := self.requests + 1 - limits.rpm) > 0:
+            wait = self._wait(now, self._head + excess - 1)
+            refusals.append(Refusal("requests", limits.rpm, self.requests, 1, wait))
+        if limits.tpm and (excess := self.tokens + tokens - limits.tpm) > 0:
+            wait = self._wait(now, bisect_left(self._sums, self._before + excess, self._head))
+            refusals.append(Refusal("tokens", limits.tpm, self.tokens, tokens, wait))
+        if limits.concurrency and in_flight >= limits.concurrency:
+            refusals.append(
+                Refusal("concurrency", limits.concurrency, in_flight, 1, CONCURRENCY_WAIT)
+            )
+        return refusals
+
+    def _wait(self, now: float, last: int) -> float:
+        """Seconds until the entry `last` has left; a whole window if no entry's leaving helps."""
+        if last >= len(self._times):
+            return self.limits.window
+        return max(self._times[last] + self.limits.window - now, 0.0)

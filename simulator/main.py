@@ -1,32 +1,51 @@
 """The command `python -m simulator`: a provider that bills nobody."""
 
 import argparse
-import asyncio
 import json
-import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NoReturn, TypeVar
 
 import uvloop
 from pydantic import ValidationError
 
-from simulator import wire
 from simulator.answers import Oracle, Spread
-from simulator.control import Control
 from simulator.faults import Script
-from simulator.http import Connection, Handler, Request, Response
 from simulator.ledger import Ledger
 from simulator.limits import Limits, SlidingWindow
 from simulator.prices import model_prices
 from simulator.provider import Provider
+from simulator.server import serve
+from simulator.strict import Strict, sentence
 
 EXAMPLES: Final = """examples:
   python -m simulator                                  any free port, no limits
   python -m simulator --rpm 500 --tpm 200000           a strict quota per 60 s window
-  python -m simulator --rpm 50 --window 3              the same with a 3 s window
-  python -m simulator --ledger bill.jsonl --seed 7     what it would bill, repeatable"""
+  python -m simulator --rpm 50 --window 3              50 requests per 3 s window
+  python -m simulator --ledger bill.jsonl --seed 7     what it would bill, repeatable
+  python -m simulator --script faults.json             misbehave on purpose
+
+a script is a list of rules; the first that strikes decides:
+  [{"match": {"contains": "tea", "nth": [1, 2]}, "do": {"status": 429, "retry_after": 2}},
+   {"probability": 0.01, "do": {"reset": "after"}}]
+matches:  contains, model, client_request_id, nth; beside them: probability, times
+actions:  status (with type, code, message, retry_after), stall, hang, reset (before or after),
+          truncate, garbage, error_200, no_usage, content, finish_reason, cut, slow_bytes
+
+while it runs:
+  GET  /_sim/stats     counters
+  POST /_sim/script    replace the script
+  POST /_sim/limits    {"rpm": 100, "tpm": 0, "concurrency": 0, "window": 60}, any of them
+  POST /_sim/reset     forget counters, script and what the window holds"""
+Model = TypeVar("Model", bound=Strict)
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        _refuse(message)
 
 
 def main() -> None:
@@ -34,27 +53,20 @@ def main() -> None:
     options = _parser().parse_args()
     try:
         provider = _provider(options)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"simulator: {error}\n")
-        raise SystemExit(2) from None
-    uvloop.run(_serve(provider, options))
+        uvloop.run(serve(provider, options.host, options.port, options.ready_file))
+    except ValueError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename or f'--port {options.port}'}: {error.strerror or error}")
 
 
-def routes(provider: Provider) -> Mapping[tuple[str, str], Handler]:
-    """Method and path to handler."""
-    control = Control(provider)
-    return {
-        ("POST", "/v1/chat/completions"): provider.chat,
-        ("GET", "/v1/models"): provider.models,
-        ("GET", "/_sim/stats"): control.stats,
-        ("POST", "/_sim/script"): control.script,
-        ("POST", "/_sim/limits"): control.limits,
-        ("POST", "/_sim/reset"): control.reset,
-    }
+def _refuse(message: str) -> NoReturn:
+    sys.stderr.write(f"simulator: {message}\n")
+    raise SystemExit(2) from None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m simulator",
         description="A stand-in for OpenAI: same wire, strict limits, no money.",
         epilog=EXAMPLES,
@@ -66,74 +78,71 @@ def _parser() -> argparse.ArgumentParser:
     add("--ready-file", type=Path, help="gets the URL once the port listens")
     add("--ledger", type=Path, help="JSONL of what would be billed, on disk before each reply")
     add("--seed", type=int, default=0)
-    add("--rpm", type=int, default=0, help="requests per window; 0: no limit")
-    add("--tpm", type=int, default=0, help="tokens per window; 0: no limit")
-    add("--concurrency", type=int, default=0, help="requests at once; 0: no limit")
-    add("--window", type=float, default=60.0, help="seconds")
-    add("--latency-ms", type=float, default=300.0)
-    add("--latency-spread", type=float, default=0.3, help="part of the latency, 0 to 1")
-    add("--output-tokens", default="20-200", help="LO-HI")
-    add("--script", type=Path, help="JSON list of rules for misbehaviour")
+    add("--rpm", default=0, help="requests per window; 0: no limit")
+    add("--tpm", default=0, help="tokens per window; 0: no limit")
+    add("--concurrency", default=0, help="requests at once; 0: no limit")
+    add("--window", default=60.0, help="seconds")
+    add("--latency-ms", default=300.0, help="the mean")
+    add("--latency-spread", default=0.3, help="part of the latency, 0 to 1")
+    add("--output-tokens", default="20-200", metavar="LO-HI")
+    add("--script", type=Path, help="JSON list of rules for misbehaviour, see below")
     add("--api-key", help="the only key that is accepted; any, where absent")
-    add("--model", action="append", default=[], help="NAME=IN,CACHED,OUT in USD per million")
+    add(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=IN,CACHED,OUT",
+        help="one more model, in USD per million tokens",
+    )
     return parser
 
 
 def _provider(options: argparse.Namespace) -> Provider:
-    """Raises ValueError or OSError that names the option."""
+    """Raises ValueError or OSError that names the option or the file."""
+    if not 0 <= options.port < 65_536:
+        raise ValueError(f"--port {options.port}: write 0 to 65535")
     low, dash, high = options.output_tokens.partition("-")
-    if not (dash and low.isdigit() and high.isdigit() and int(low) <= int(high)):
-        message = f"--output-tokens {options.output_tokens!r}: write LO-HI, such as 20-200"
-        raise ValueError(message)
-    spread = Spread(options.latency_ms / 1000, options.latency_spread, int(low), int(high))
-    script = Script(options.seed)
-    if options.script is not None:
-        try:
-            script.load(json.loads(options.script.read_text("utf-8")))
-        except (json.JSONDecodeError, ValidationError) as error:
-            message = f"--script {options.script}: {error}"
-            raise ValueError(message) from None
-    limits = Limits(options.rpm, options.tpm, options.concurrency, options.window)
+    if not (dash and low.isdigit() and high.isdigit() and 0 < int(low) <= int(high)):
+        raise ValueError(f"--output-tokens {options.output_tokens}: write LO-HI, such as 20-200")
+    spread = _checked(
+        Spread,
+        latency_ms=options.latency_ms,
+        latency_spread=options.latency_spread,
+        fewest_tokens=low,
+        most_tokens=high,
+    )
+    limits = _checked(
+        Limits,
+        rpm=options.rpm,
+        tpm=options.tpm,
+        concurrency=options.concurrency,
+        window=options.window,
+    )
     return Provider(
         prices=model_prices(options.model),
         oracle=Oracle(options.seed, spread),
         window=SlidingWindow(limits),
         ledger=Ledger(options.ledger),
-        script=script,
+        script=_script(options.script, options.seed),
         api_key=options.api_key,
     )
 
 
-async def _serve(provider: Provider, options: argparse.Namespace) -> None:
-    """Listen, tell where, and stop on a signal with the ledger written."""
-    table, connections, stop = routes(provider), set[Connection](), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-
-    async def handle(request: Request) -> Response:
-        handler = table.get((request.method, request.path))
-        if handler is None:
-            message = f"Invalid URL ({request.method} {request.path})"
-            return wire.error(404, message, kind="invalid_request_error", code="unknown_url")
-        return await handler(request)
-
+def _checked(model: type[Model], **values: Any) -> Model:
+    """The values as the model wants them. Raises ValueError that names the option."""
     try:
-        server = await loop.create_server(
-            lambda: Connection(handle, connections), options.host, options.port, backlog=4096
-        )
-    except OSError as error:
-        sys.stderr.write(f"simulator: --port {options.port}: {error.strerror or error}\n")
-        raise SystemExit(2) from None
-    url = f"http://{options.host}:{server.sockets[0].getsockname()[1]}"
-    if options.ready_file is not None:
-        half = options.ready_file.with_suffix(".part")
-        half.write_text(url)
-        half.replace(options.ready_file)
-    sys.stdout.write(f"simulator ready on {url}\n")
-    sys.stdout.flush()
-    await stop.wait()
-    server.close()
-    for connection in list(connections):
-        connection.close()
-    await provider.ledger.close()
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("--" + sentence(error).replace("_", "-")) from None
+
+
+def _script(path: Path | None, seed: int) -> Script:
+    script = Script(seed)
+    if path is not None:
+        try:
+            script.load(json.loads(path.read_text("utf-8")))
+        except ValidationError as error:
+            raise ValueError(f"--script {path}: {sentence(error)}") from None
+        except ValueError as error:
+            raise ValueError(f"--script {path}: {error}") from None
+    return script

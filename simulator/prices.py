@@ -1,5 +1,6 @@
 """What the simulated provider bills: exact prices per token of its models."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -10,6 +11,11 @@ from genai_prices.types import TieredPrices
 
 NANO_PER_TOKEN: Final = Decimal(1000)
 """One USD per million tokens is a thousand nano-USD per token."""
+NOT_CHAT: Final = re.compile(
+    r"^(ada|babbage|curie|davinci|text-|ft:|computer-use)"
+    r"|image|instruct|realtime|transcribe|tts|:extended|\.ft-"
+)
+"""Priced per token, but not served under /v1/chat/completions (or not a whole name)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +37,33 @@ def model_prices(overrides: list[str]) -> dict[str, ModelPrice]:
 
     Override prices are USD per million tokens. Raises ValueError that names a bad one.
     """
-    now = datetime.now(UTC)
+    return _listed(datetime.now(UTC)) | dict(_override(text) for text in overrides)
+
+
+def _listed(now: datetime) -> dict[str, ModelPrice]:
     openai = next(provider for provider in get_snapshot().providers if provider.id == "openai")
     prices: dict[str, ModelPrice] = {}
     for model in openai.models:
         found = model.get_prices(now)
-        if found.input_mtok is not None and found.output_mtok is not None:
-            cached = found.input_mtok if found.cache_read_mtok is None else found.cache_read_mtok
-            prices[model.id] = ModelPrice(
-                *map(_rate, (found.input_mtok, cached, found.output_mtok))
-            )
-    for override in overrides:
-        name, _, numbers = override.partition("=")
-        try:
-            given, cached, out = (Decimal(number) for number in numbers.split(","))
-        except (ValueError, ArithmeticError):
-            message = f"--model {override!r}: write NAME=IN,CACHED,OUT in USD per million tokens"
-            raise ValueError(message) from None
-        prices[name] = ModelPrice(*map(_rate, (given, cached, out)))
+        if found.input_mtok is None or found.output_mtok is None or NOT_CHAT.search(model.id):
+            continue
+        cached = found.input_mtok if found.cache_read_mtok is None else found.cache_read_mtok
+        prices[model.id] = ModelPrice(*map(_rate, (found.input_mtok, cached, found.output_mtok)))
     return prices
 
 
+def _override(text: str) -> tuple[str, ModelPrice]:
+    name, _, numbers = text.rpartition("=")
+    try:
+        given, cached, out = (Decimal(number) for number in numbers.split(","))
+    except (ValueError, ArithmeticError):
+        given = cached = out = Decimal("NaN")
+    if not name or not all(price.is_finite() and price >= 0 for price in (given, cached, out)):
+        raise ValueError(f"--model {text}: write NAME=IN,CACHED,OUT in USD per million tokens")
+    return name, ModelPrice(*map(_rate, (given, cached, out)))
+
+
 def _rate(price: Any) -> Decimal:
+    """The price of the lowest tier: the simulator knows no long-context surcharge."""
     base = price.base if isinstance(price, TieredPrices) else price
     return Decimal(base) * NANO_PER_TOKEN

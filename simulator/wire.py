@@ -1,5 +1,6 @@
 """OpenAI's wire: its completions, its chunks, its errors and its headers."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from simulator.limits import Refusal, SlidingWindow
 
 DONE: Final = b"data: [DONE]\n\n"
 WORDS_PER_CHUNK: Final = 4
+ERROR_TYPE_OF_LIMIT: Final = {"concurrency": "requests"}
+"""OpenAI tells requests and tokens apart; all else is requests."""
 
 
 def completion(request_id: str, model: str, created: int, answer: Answer) -> dict[str, Any]:
@@ -23,7 +26,12 @@ def completion(request_id: str, model: str, created: int, answer: Answer) -> dic
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                "message": {
+                    "role": "assistant",
+                    "content": answer.text,
+                    "refusal": None,
+                    "annotations": [],
+                },
                 "logprobs": None,
                 "finish_reason": answer.finish_reason,
             }
@@ -40,7 +48,12 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
     }
 
 
@@ -49,8 +62,10 @@ def chunks(body: dict[str, Any], *, with_usage: bool, terminal: bool) -> Iterato
     choice = body["choices"][0]
     frame = {name: body[name] for name in ("id", "created", "model", "system_fingerprint")}
     frame |= {"object": "chat.completion.chunk"}
+    if with_usage:
+        frame |= {"usage": None}
     words = choice["message"]["content"].split(" ")
-    yield _chunk(frame, {"role": "assistant", "content": ""}, None)
+    yield _chunk(frame, {"role": "assistant", "content": "", "refusal": None}, None)
     for at in range(0, len(words), WORDS_PER_CHUNK):
         lead = " " if at else ""
         yield _chunk(frame, {"content": lead + " ".join(words[at : at + WORDS_PER_CHUNK])}, None)
@@ -58,7 +73,7 @@ def chunks(body: dict[str, Any], *, with_usage: bool, terminal: bool) -> Iterato
         return
     yield _chunk(frame, {}, choice["finish_reason"])
     if with_usage:
-        yield b"data: " + orjson.dumps({**frame, "choices": [], "usage": body["usage"]}) + b"\n\n"
+        yield _event({**frame, "choices": [], "usage": body.get("usage")})
     yield DONE
 
 
@@ -70,35 +85,65 @@ def error(
     return Response(status=status, body=orjson.dumps({"error": detail}))
 
 
+def invalid(
+    status: int, message: str, *, code: str | None = None, param: str | None = None
+) -> Response:
+    """A request that cannot be served as it stands."""
+    return error(status, message, kind="invalid_request_error", code=code, param=param)
+
+
 def refused(refusal: Refusal, model: str) -> Response:
-    """A 429 with the wait in seconds and milliseconds."""
+    """A 429 with the wait."""
     message = (
         f"Rate limit reached for {model} on {refusal.what}: Limit {refusal.limit}, "
         f"Used {refusal.used}, Requested {refusal.requested}. "
-        f"Please try again in {refusal.retry_after:.3f}s."
+        f"Please try again in {duration(refusal.retry_after)}."
     )
-    response = error(429, message, kind=refusal.what, code="rate_limit_exceeded")
-    response.headers["retry-after"] = str(max(round(refusal.retry_after), 1))
-    response.headers["retry-after-ms"] = str(round(refusal.retry_after * 1000))
+    kind = ERROR_TYPE_OF_LIMIT.get(refusal.what, refusal.what)
+    response = error(429, message, kind=kind, code="rate_limit_exceeded")
+    response.headers |= retry_headers(refusal.retry_after)
     return response
 
 
-def rate_headers(window: SlidingWindow) -> dict[str, str]:
-    """What is left, as OpenAI tells it."""
+def retry_headers(seconds: float) -> dict[str, str]:
+    """The wait in seconds and milliseconds, rounded up: who obeys is not refused again."""
+    return {
+        "retry-after": str(math.ceil(seconds)),
+        "retry-after-ms": str(math.ceil(seconds * 1000)),
+    }
+
+
+def rate_headers(window: SlidingWindow, now: float) -> dict[str, str]:
+    """What is left at `now`, as OpenAI tells it; nothing about a limit that is not set."""
     limits = window.limits
-    rows = (
-        ("requests", limits.requests, window.requests),
-        ("tokens", limits.tokens, window.tokens),
-    )
+    if not (limits.rpm or limits.tpm):
+        return {}
+    window.forget(now)
     headers: dict[str, str] = {}
-    for what, limit, used in rows:
+    for what, limit, used in (
+        ("requests", limits.rpm, window.requests),
+        ("tokens", limits.tpm, window.tokens),
+    ):
         if limit:
             headers[f"x-ratelimit-limit-{what}"] = str(limit)
-            headers[f"x-ratelimit-remaining-{what}"] = str(limit - used)
-            headers[f"x-ratelimit-reset-{what}"] = f"{limits.window:g}s"
+            headers[f"x-ratelimit-remaining-{what}"] = str(max(limit - used, 0))
+            headers[f"x-ratelimit-reset-{what}"] = duration(window.until_empty(now))
     return headers
+
+
+def duration(seconds: float) -> str:
+    """Such as 120ms, 1.5s or 6m0s, rounded up to the millisecond."""
+    milliseconds = math.ceil(seconds * 1000)
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes}m{rest / 1000:g}s" if minutes else f"{rest / 1000:g}s"
 
 
 def _chunk(frame: dict[str, Any], delta: dict[str, Any], finish_reason: str | None) -> bytes:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-    return b"data: " + orjson.dumps({**frame, "choices": [choice]}) + b"\n\n"
+    return _event({**frame, "choices": [choice]})
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"

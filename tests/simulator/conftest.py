@@ -1,7 +1,6 @@
 """One simulator for the tests of its wire; each finds it without limits, script and sums."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +16,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-async def simulator(running: Simulator) -> AsyncIterator[Simulator]:
+async def simulator(running: Simulator) -> Simulator:
     await running.post("reset", {})
     await running.limit(**UNLIMITED)
-    yield running
+    return running

@@ -23,6 +23,8 @@ COMMAND = [sys.executable, "-m", "simulator"]
 MODEL = "gpt-4.1-mini"
 START_SECONDS = 15.0
 DEADLINE_SECONDS = 10.0
+PLAIN: Any = {"trust_env": False, "verify": False}
+"""Loopback needs no proxy and no certificates, which take long to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Simulator:
             base_url=f"{self.url}/v1",
             max_retries=0,
             timeout=DEADLINE_SECONDS,
-            http_client=DefaultAsyncHttpxClient(trust_env=False),
+            http_client=DefaultAsyncHttpxClient(**PLAIN),
         )
 
     async def ask(self, prompt: str = "Why tea?", **options: Any) -> ChatCompletion:
@@ -54,13 +56,13 @@ class Simulator:
         await self.post("limits", limits)
 
     async def post(self, name: str, value: Any) -> Any:
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(**PLAIN) as client:
             reply = await client.post(f"{self.url}/_sim/{name}", json=value)
             reply.raise_for_status()
             return reply.json()
 
     async def stats(self) -> dict[str, Any]:
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(**PLAIN) as client:
             stats: dict[str, Any] = (await client.get(f"{self.url}/_sim/stats")).json()
             return stats
 

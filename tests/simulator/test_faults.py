@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from simulator.faults import Script
-from tests.simulator.process import MODEL, Simulator, ask, until
+from tests.simulator.process import MODEL, PLAIN, Simulator, ask, until
 
 PROMPT = [{"role": "user", "content": "Why tea?"}]
 
@@ -99,7 +99,7 @@ async def test_garbage_and_errors_under_200_are_billed(simulator: Simulator) -> 
         {"do": {"error_200": True, "code": "server_error", "message": "Lost."}},
     )
     body = {"model": MODEL, "messages": PROMPT}
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(**PLAIN) as client:
         url, headers = f"{simulator.url}/v1/chat/completions", {"authorization": "Bearer k"}
         html = await client.post(url, json=body, headers=headers)
         error = await client.post(url, json=body, headers=headers)
@@ -123,10 +123,10 @@ async def test_usage_can_be_missing(simulator: Simulator) -> None:
 
 
 async def test_slow_bytes_are_slow_and_whole(simulator: Simulator) -> None:
-    await simulator.script({"do": {"slow_bytes": 0.0005}})
+    await simulator.script({"do": {"slow_bytes": 0.001, "content": "x"}})
     began = asyncio.get_running_loop().time()
     answer = await simulator.ask()
-    assert answer.choices[0].message.content
+    assert answer.choices[0].message.content == "x"
     assert asyncio.get_running_loop().time() - began > 0.3
 
 
@@ -142,15 +142,15 @@ async def test_a_cut_stream_ends_without_its_end(simulator: Simulator) -> None:
 
 async def test_a_truncated_stream_breaks(simulator: Simulator) -> None:
     await simulator.script({"do": {"truncate": True}})
-    seen = 0
+    broken = (httpx2.RemoteProtocolError, openai.APIConnectionError)
     async with simulator.client() as client:
         stream = await client.chat.completions.create(
             model=MODEL, messages=[{"role": "user", "content": "Why?"}], stream=True
         )
-        with pytest.raises((httpx2.RemoteProtocolError, openai.APIConnectionError)):
-            async for _ in stream:
-                seen += 1
-    assert seen > 0
+        first = await anext(stream)
+        with pytest.raises(broken):
+            await anext(chunk async for chunk in stream if chunk.choices[0].finish_reason)
+    assert first.choices[0].delta.role == "assistant"
 
 
 async def test_the_first_rule_that_strikes_decides(simulator: Simulator) -> None:
@@ -173,7 +173,7 @@ async def test_the_first_rule_that_strikes_decides(simulator: Simulator) -> None
 
 async def test_a_bad_script_is_refused_and_the_old_one_stays(simulator: Simulator) -> None:
     await simulator.script({"do": {"content": "old"}})
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(**PLAIN) as client:
         reply = await client.post(f"{simulator.url}/_sim/script", json=[{"do": {"stauts": 500}}])
     assert reply.status_code == 400
     assert reply.json()["error"] == "0.do.stauts: Extra inputs are not permitted"

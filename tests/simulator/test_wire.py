@@ -10,7 +10,7 @@ import openai
 import pytest
 import toktok
 
-from tests.simulator.process import MODEL, Simulator, ask
+from tests.simulator.process import MODEL, PLAIN, Simulator, ask
 
 MESSAGES = [{"role": "user", "content": "Why tea?"}]
 BODY: dict[str, Any] = {"model": MODEL, "messages": MESSAGES}
@@ -100,7 +100,7 @@ async def test_an_unknown_model_is_not_found(simulator: Simulator) -> None:
 
 
 async def test_a_key_is_wanted(simulator: Simulator) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(**PLAIN) as client:
         reply = await client.post(f"{simulator.url}/v1/chat/completions", json=BODY)
         models = await client.get(f"{simulator.url}/v1/models")
     assert (reply.status_code, models.status_code) == (401, 401)
@@ -123,7 +123,7 @@ async def test_a_key_is_wanted(simulator: Simulator) -> None:
 async def test_a_malformed_request_is_told_what_is_wrong(
     simulator: Simulator, body: bytes, param: str | None
 ) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(**PLAIN) as client:
         url = f"{simulator.url}/v1/chat/completions"
         reply = await client.post(url, content=body, headers=KEY)
         fine = await client.post(url, json=BODY, headers=KEY)
@@ -134,7 +134,7 @@ async def test_a_malformed_request_is_told_what_is_wrong(
 
 
 async def test_a_client_that_closes_is_closed(simulator: Simulator) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(**PLAIN) as client:
         headers = {**KEY, "connection": "close"}
         reply = await client.get(f"{simulator.url}/v1/models", headers=headers)
     assert reply.headers["connection"] == "close"
