@@ -34,6 +34,7 @@ def show() -> Exit:
             wish=wish,
             rehearse=True,
             lane="bulk",
+            tries=5,
             restart=True,
             quiet=False,
         )

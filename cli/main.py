@@ -55,6 +55,7 @@ def run(  # noqa: PLR0913 - each is an option
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="FILE.answers.jsonl where absent.")
     ] = None,
+    tries: Annotated[int, typer.Option(min=1, max=20, help="Calls per prompt.")] = 5,
     lane: Annotated[str, typer.Option(help="bulk, standard or interactive.")] = "bulk",
     restart: Annotated[
         bool, typer.Option("--restart", help="Run it anew, whatever OUT says.")
@@ -78,6 +79,7 @@ def run(  # noqa: PLR0913 - each is an option
         wish=wish,
         rehearse=rehearse,
         lane=_lane(lane),
+        tries=tries,
         restart=restart,
         quiet=as_json,
     )

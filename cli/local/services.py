@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,15 +63,17 @@ def services(plan: Plan, foundation: Foundation) -> tuple[Service, ...]:
         settings["PROMPTMILL_SIMULATOR_URL"] = plan.simulator_url
     plain = foundation.surroundings.for_child(keys=False, **settings)
     with_keys = foundation.surroundings.for_child(keys=True, **settings)
-    made = [_api(plan, plain)]
-    if plan.simulator_port:
-        made.insert(0, _simulator(plan.simulator_port, foundation, plain))
-    made += [
+    workers = [
         _worker(f"worker{number}", queues, SLOTS, number, foundation, with_keys)
         for number in range(1, plan.workers + 1)
     ]
-    isolated = _worker("isolated", ISOLATED_QUEUE, ISOLATED_SLOTS, 1, foundation, with_keys)
-    return (*made, isolated)
+    workers.append(_worker("isolated", ISOLATED_QUEUE, ISOLATED_SLOTS, 1, foundation, with_keys))
+    if plan.simulator_port is None:
+        return (_api(plan, plain), *workers)
+    simulator = _simulator(plan.simulator_port, foundation, plain)
+    # It stops after the workers: a call that they drain still gets its answer.
+    drained = [replace(worker, after=(simulator.name,)) for worker in workers]
+    return (_api(plan, plain), simulator, *drained)
 
 
 def _api(plan: Plan, env: dict[str, str]) -> Service:

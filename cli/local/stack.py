@@ -134,6 +134,7 @@ async def _upper_half(
                 command=want.command,
                 ready=True,
                 api_url=plan.api_url,
+                database_url=servers.database_url,
                 simulator=want.simulator,
             )
             yield _address(home), supervisor
@@ -186,7 +187,7 @@ def _address(home: Home) -> Address:
     return Address(
         api_url=str(state.extra["api_url"]),
         api_key=str(state.extra["api_key"]),
-        database_url=str(state.database_url),
+        database_url=str(state.extra["database_url"]),
         simulator=bool(state.extra.get("simulator")),
         ledger=home.root / LEDGER,
         home=home.root,

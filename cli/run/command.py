@@ -41,6 +41,7 @@ class Order:
     wish: Wish
     rehearse: bool
     lane: str
+    tries: int
     restart: bool
     quiet: bool
 
@@ -137,6 +138,7 @@ def _line(order: Order, prompts: PromptFile, run_id: str, index: int, row: Row) 
         {
             "request": _request(order, row, prompts.format),
             "lane": order.lane,
+            "max_tries": order.tries,
             "batch": run_id,
             "rehearse": order.rehearse,
             "metadata": {"line": str(number)},

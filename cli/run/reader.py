@@ -53,12 +53,7 @@ def read_file(path: Path, check: Callable[[Row, Format], object]) -> PromptFile:
         message = f"{path}: {(error.strerror or str(error)).lower()}"
         raise InputError(message) from None
     if problems:
-        shown = "\n".join(problems[:MOST_SHOWN])
-        more = len(problems) - MOST_SHOWN
-        rest = f"\n… and {more} more" if more > 0 else ""
-        plural = "s" if len(problems) > 1 else ""
-        message = f"{len(problems)} bad line{plural}; nothing was submitted\n{shown}{rest}"
-        raise InputError(message)
+        raise InputError(_told(path, problems, good=len(found)))
     if not found:
         message = f"{path}: no prompts in it; one JSON object per line is expected"
         raise InputError(message)
@@ -70,9 +65,23 @@ def format_of(row: Row) -> Format:
     return Format.BATCH if row.keys() >= BATCH_KEYS else Format.COLUMNS
 
 
-def _scan(path: Path, check: Callable[[Row, Format], object]) -> tuple[PromptFile, list[str]]:
+def _told(path: Path, problems: list[tuple[int, str]], *, good: int) -> str:
+    """The bad lines in words; what is wrong with all of them alike is said once."""
+    reasons = {reason for _, reason in problems}
+    if not good and len(problems) > 1 and len(reasons) == 1:
+        return f"{path.name}: every line: {reasons.pop()}; nothing was submitted"
+    shown = [f"{path.name}:{number}: {reason}" for number, reason in problems[:MOST_SHOWN]]
+    if len(problems) > MOST_SHOWN:
+        shown.append(f"… and {len(problems) - MOST_SHOWN} more")
+    plural = "s" if len(problems) > 1 else ""
+    return "\n".join([f"{len(problems)} bad line{plural}; nothing was submitted", *shown])
+
+
+def _scan(
+    path: Path, check: Callable[[Row, Format], object]
+) -> tuple[PromptFile, list[tuple[int, str]]]:
     found: PromptFile | None = None
-    problems: list[str] = []
+    problems: list[tuple[int, str]] = []
     custom_ids: dict[str, int] = {}
     offset = 0
     with path.open("rb") as file:
@@ -86,7 +95,7 @@ def _scan(path: Path, check: Callable[[Row, Format], object]) -> tuple[PromptFil
                 _check_custom_id(row, number, found.format, custom_ids)
                 check(row, found.format)
             except InputError as error:
-                problems.append(f"{path.name}:{number}: {error.message}")
+                problems.append((number, error.message))
                 continue
             found.offsets.append(start)
             found.numbers.append(number)

@@ -1,0 +1,151 @@
+"""Bad input: one clear message that names the place, exit code 2, no traceback, nothing begun."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command
+
+GOOD = {"question": "Why?"}
+
+
+def batch_line(custom_id: str = "a", **body: Any) -> dict[str, Any]:
+    message = {"role": "user", "content": "x"}
+    return {
+        "custom_id": custom_id,
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"model": "gpt-4.1-mini", "messages": [message], **body},
+    }
+
+
+def refused(light: Command, *arguments: str, **environ: str) -> str:
+    """The message of a refusal, with what every refusal promises checked."""
+    done = light("run", *arguments, **environ)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not light.home.exists(), "nothing was started"
+    return done.stderr
+
+
+def test_a_broken_line_57_is_named(light: Command) -> None:
+    lines = [json.dumps(GOOD)] * 100
+    lines[56] = '{"question": "cut'
+    (light.folder / "prompts.jsonl").write_text("\n".join(lines))
+    message = refused(light, "prompts.jsonl", "--prompt", "{{question}}", "--rehearse")
+    assert "prompts.jsonl:57: not valid JSON" in message
+    assert "1 bad line" in message
+
+
+def test_many_bad_lines_are_counted_and_the_first_ten_shown(light: Command) -> None:
+    (light.folder / "p.jsonl").write_text("\n".join([json.dumps(GOOD), *["nonsense"] * 30]))
+    message = refused(light, "p.jsonl", "--prompt", "{{question}}", "--rehearse")
+    assert "30 bad lines" in message
+    assert "… and 20 more" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"question": "a\\u0000b"}', "column 'question': a NUL character"),
+        ('{"question": "a\\ud800b"}', "a lone surrogate"),
+        ('["question"]', "a JSON object is expected, not list"),
+        ('{"question": "x", "promptmill": 1}', "the column 'promptmill' is where the answer"),
+        ('{"other": "x"}', "no column 'question' for {{question}}; the columns are: other"),
+    ],
+)
+def test_a_bad_line_says_why(light: Command, line: str, says: str) -> None:
+    (light.folder / "p.jsonl").write_text(json.dumps(GOOD) + "\n\n" + line + "\n")
+    message = refused(light, "p.jsonl", "--prompt", "{{question}}", "--rehearse")
+    assert f"p.jsonl:3: {says}" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (batch_line("a"), "custom_id 'a' is taken by line 1"),
+        (batch_line("b", tools=[]), "tools: unexpected keyword argument"),
+        (batch_line("b", model="gpt-9"), "unknown model 'gpt-9'"),
+        (batch_line("b", max_tokens=10**9), "gives 1 to 32768 output tokens"),
+        ({**batch_line("b"), "url": "/v1/embeddings"}, "url: only /v1/chat/completions"),
+        (GOOD, "this one has not"),
+    ],
+)
+def test_a_bad_batch_line_says_why(light: Command, line: dict[str, Any], says: str) -> None:
+    light.write("b.jsonl", [batch_line(), line])
+    message = refused(light, "b.jsonl", "--rehearse")
+    assert "b.jsonl:2: " in message
+    assert says in message
+
+
+def test_an_unknown_model_is_refused_once_with_near_names(light: Command) -> None:
+    light.write("p.jsonl", [GOOD] * 5)
+    message = refused(
+        light, "p.jsonl", "--prompt", "{{question}}", "--model", "gpt4.1-mini", "--rehearse"
+    )
+    assert message.count("unknown model") == 1
+    assert "gpt-4.1-mini" in message
+
+
+def test_a_missing_key_names_the_variable_and_the_way_out(light: Command) -> None:
+    light.write("p.jsonl", [GOOD])
+    message = refused(light, "p.jsonl", "--prompt", "{{question}}")
+    assert "OPENAI_API_KEY is not set" in message
+    assert "--rehearse" in message
+
+
+def test_a_missing_or_empty_file_is_said(light: Command) -> None:
+    assert "no such file" in refused(light, "nowhere.jsonl", "--rehearse")
+    (light.folder / "empty.jsonl").write_text("\n\n")
+    assert "no prompts in it" in refused(light, "empty.jsonl", "--rehearse")
+
+
+def test_answers_of_another_run_are_not_overwritten(light: Command) -> None:
+    light.write("p.jsonl", [GOOD])
+    out = light.folder / "p.answers.jsonl"
+    out.write_text("precious")
+    message = refused(light, "p.jsonl", "--prompt", "{{question}}", "--rehearse")
+    assert "--restart" in message
+    assert out.read_text() == "precious"
+
+
+def test_a_broken_catalog_names_the_file_and_the_entry(light: Command) -> None:
+    light.write("p.jsonl", [GOOD])
+    overlay = light.folder / "mine.toml"
+    overlay.write_text("[limits.openai]\nrequests = 'many'\n")
+    message = refused(light, "p.jsonl", "--prompt", "{{question}}", PROMPTMILL_CATALOG=str(overlay))
+    assert "mine.toml: limits.openai.requests" in message
+
+
+def test_a_data_directory_of_another_major_is_refused(light: Command) -> None:
+    """The message is the launcher's; here it reaches the user of `run`."""
+    light.write("p.jsonl", [GOOD])
+    data = light.home / "pg17"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("17\n")
+    done = light("run", "p.jsonl", "--prompt", "{{question}}", "--rehearse")
+    assert done.returncode == 2
+    assert "17" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_has_examples(light: Command) -> None:
+    done = light("run", "--help")
+    assert done.returncode == 0
+    assert "--rehearse" in done.stdout
+    assert "Examples" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["status", "down", "key"])
+def test_commands_of_a_stack_that_does_not_run(light: Command, command: str) -> None:
+    done = light(command)
+    assert "Traceback" not in done.stderr
+    assert done.stdout or done.stderr
+
+
+def test_bom_crlf_and_blank_lines_are_taken(tmp_path: Path, light: Command) -> None:
+    text = "\ufeff" + json.dumps(GOOD) + "\r\n\r\n" + json.dumps(GOOD) + "\r\n"
+    (tmp_path / "p.jsonl").write_bytes(text.encode())
+    assert "OPENAI_API_KEY" in refused(light, "p.jsonl", "--prompt", "{{question}}")
