@@ -4,10 +4,12 @@ The wire format is kombu's own; monitors and publishers may use the stock transp
 """
 
 import logging
+from contextlib import suppress
 from queue import Empty
-from typing import Final
+from typing import Any, Final
 
 from kombu.transport import redis, virtual
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +32,31 @@ class QoS(redis.QoS):  # type: ignore[misc]
             virtual.QoS.ack(self, delivery_tag)
             raise
 
+    def restore_unacked(self, client: object = None) -> None:
+        """Hand back what was not acknowledged, unless the broker has gone.
+
+        What the broker still holds comes back after its visibility timeout.
+        """
+        with suppress(*self.channel.connection_errors):
+            super().restore_unacked(client)
+        self._delivered.clear()
+
 
 class Channel(redis.Channel):  # type: ignore[misc]
-    """A channel that drops what is no message."""
+    """A channel that drops what is no message, and knows when it is closed."""
 
     QoS = QoS
+
+    def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+        """Say of a closed channel that its connection is lost.
+
+        Stock kombu stumbles over the connection that it has forgotten, and a late
+        acknowledgement after a loss of Redis ends the worker.
+        """
+        if self.connection is None or self.connection.client is None:
+            message = "the channel is closed"
+            raise RedisConnectionError(message)
+        return super()._connparams(asynchronous=asynchronous)
 
     def _brpop_read(self, **options: object) -> bool:
         try:
