@@ -39,14 +39,17 @@ local function wait_for(b, amount)
 end
 
 local request_limit, token_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- What a full bucket cannot take in is lost: it holds a hundredth of the limit, and in a short
+-- window what refills in 0.1 s, a slow turn of the dispatcher on a busy machine.
+local part = math.min(math.max(0.01, 100000 / window), 0.1)
 -- A request larger than the bucket would never pass: the bucket grows to it and its refill
 -- slows down, so that the window's sum stays the same.
 local most = math.max(math.floor(token_limit * (THOUSAND - margin) / THOUSAND), 1)
 for i = 10, #ARGV, 2 do largest = math.max(largest, math.min(tonumber(ARGV[i]), most)) end
 local requests = bucket(request_limit, tonumber(state[2]) or 0,
-                        math.max(math.ceil(request_limit / 100), 1))
+                        math.max(math.ceil(request_limit * part), 1))
 local tokens = bucket(token_limit, tonumber(state[3]) or 0,
-                      math.max(math.ceil(token_limit / 100), largest, 1))
+                      math.max(math.ceil(token_limit * part), largest, 1))
 
 local now_ms = math.floor(now / THOUSAND)
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now_ms)

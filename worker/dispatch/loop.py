@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -84,6 +85,7 @@ class Dispatcher:
         idle_turns = 0
         while True:
             self._rung.discard(route)
+            began = monotonic()
             try:
                 turn = await turns.take()
             except MemoryLostError:
@@ -96,16 +98,20 @@ class Dispatcher:
             if not turn.due and route not in self._rung:
                 return
             idle_turns = 0 if turn.released else idle_turns + 1
-            await self._pause(turn, idle_turns)
+            await self._pause(turn, began, idle_turns)
 
-    async def _pause(self, turn: Turn, idle_turns: int) -> None:
+    async def _pause(self, turn: Turn, began: float, idle_turns: int) -> None:
         """Until the meter's word, a freed slot, or at once when more can go."""
         if not turn.binding:
             # Everything that was seen went; there may be more.
             await asyncio.sleep(0)
             return
         if turn.wait:
-            await asyncio.sleep(min(max(turn.wait, SHORTEST_PAUSE), self._means.settings.poll))
+            # The meter's bucket fills while a turn releases and publishes: count from its start.
+            # A turn that came a moment too early asks again when told, not a whole pause later.
+            least = 0.0 if idle_turns == 1 else SHORTEST_PAUSE
+            pause = min(max(turn.wait, least), self._means.settings.poll)
+            await asyncio.sleep(max(began + pause - monotonic(), 0))
             return
         self._slot_freed.clear()
         patience = min(SHORTEST_PAUSE * 2**idle_turns, LONGEST_PAUSE)

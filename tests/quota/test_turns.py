@@ -1,0 +1,107 @@
+"""Whose turn it is under a binding quota, and that two dispatchers never spend it twice."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import redis
+from sqlalchemy import text
+
+from shared.domain.job import Lane
+from tests.mill import Mill, eventually
+from tests.quota.arrivals import Arrival, arrivals, of_size
+from tests.quota.limits import Limits, limited_mill
+
+WEIGHTS = {"ten_a": 1, "ten_b": 3, "ten_c": 1}
+SIZES = {"ten_a": 30, "ten_b": 50, "ten_c": 60}
+"""Tokens of each tenant's jobs: shares are of tokens, not of jobs."""
+BACKLOG = 12_000
+"""Tokens of each tenant."""
+MOST_BULK_BEFORE = 4
+"""What may still go before an interactive job: a turn that has looked already."""
+
+
+async def test_tenants_with_equal_backlogs_share_a_quota_by_weight(
+    database_url: str, redis_url: str
+) -> None:
+    async with limited_mill(database_url, redis_url, Limits(tokens=20_000)) as mill:
+        await _set_weights(mill)
+        accepted = []
+        for tenant_id, tokens in SIZES.items():
+            jobs = {"tenant_id": tenant_id, **of_size(tokens)}
+            accepted += await mill.submit(BACKLOG // tokens, **jobs)
+        for _ in range(2):
+            await mill.start_worker(slots=100)
+        assert (await mill.all_final())["succeeded"] == len(accepted)
+        served = _served_while_all_wait(await arrivals(mill))
+        for tenant_id, weight in WEIGHTS.items():
+            fair = weight / sum(WEIGHTS.values())
+            assert abs(served[tenant_id] / served.total() - fair) < 0.05 * fair, served
+        await mill.check(accepted)
+
+
+async def test_an_interactive_job_overtakes_a_deep_bulk_backlog(
+    database_url: str, redis_url: str
+) -> None:
+    async with limited_mill(database_url, redis_url, Limits(requests=200)) as mill:
+        accepted = await mill.submit(200, lane=Lane.BULK)
+        for _ in range(2):
+            await mill.start_worker(slots=50)
+        await mill.in_state("succeeded", 20)
+        urgent = await mill.submit(1, lane=Lane.INTERACTIVE)
+        assert (await mill.all_final())["succeeded"] == 201
+        row = await mill.life.one(
+            "SELECT count(*) AS n FROM attempts, jobs AS urgent"
+            " JOIN attempts AS its ON its.job_id = urgent.id"
+            " WHERE urgent.id = :id AND attempts.id <> its.id"
+            " AND attempts.planned_at BETWEEN urgent.created_at AND its.planned_at",
+            id=urgent[0],
+        )
+        assert row.n <= MOST_BULK_BEFORE
+        await mill.check(accepted + urgent)
+
+
+async def test_the_next_dispatcher_spends_only_what_the_dead_one_left(
+    database_url: str, redis_url: str
+) -> None:
+    async with limited_mill(database_url, redis_url, Limits(requests=250)) as mill:
+        for _ in range(2):
+            await mill.start_worker(slots=50)
+        accepted = await mill.submit(400)
+        await mill.in_state("succeeded", 150)
+        holder = await _holder(mill, redis_url)
+        next(worker for worker in mill.workers if worker.pid == holder).kill()
+        assert (await mill.all_final())["succeeded"] == len(accepted)
+        await mill.check(accepted)
+
+
+def _served_while_all_wait(found: Sequence[Arrival]) -> Counter[str]:
+    """Tokens of each tenant until the first of them has nothing left."""
+    last = {arrival.tenant_id: arrival.at for arrival in found}
+    served: Counter[str] = Counter()
+    for arrival in found:
+        if arrival.at <= min(last.values()):
+            served[arrival.tenant_id] += arrival.tokens
+    return served
+
+
+async def _set_weights(mill: Mill) -> None:
+    statement = text(
+        "INSERT INTO tenants (id, name, weight) VALUES (:id, :id, :weight)"
+        " ON CONFLICT (id) DO UPDATE SET weight = excluded.weight"
+    )
+    rows = [{"id": tenant_id, "weight": weight} for tenant_id, weight in WEIGHTS.items()]
+    async with mill.database.transaction() as connection:
+        await connection.execute(statement, rows)
+
+
+async def _holder(mill: Mill, redis_url: str) -> int:
+    """The pid of the worker that dispatches the only route."""
+
+    async def held() -> str | None:
+        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+            keys = list(client.scan_iter("pm:holder:*"))
+            return client.get(keys[0]) if keys else None
+
+    worker_id = await eventually("somebody holds the route", held)
+    row = await mill.life.one("SELECT pid FROM workers WHERE id = :id", id=worker_id)
+    return int(row.pid)
