@@ -62,10 +62,7 @@ def run(  # noqa: PLR0913 - each is an option
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
-    """Answer every prompt of a file; the same command goes on after a crash or Ctrl-C.
-
-    Works with no stack running: it starts one and stops it after.
-    """
+    """Answer every prompt of a file, also with no stack running; repeat it to resume."""
     wish = Wish(
         prompt=prompt,
         system=system,

@@ -17,7 +17,7 @@ from cli.local.environment import Surroundings
 from cli.local.services import Foundation, Plan, services
 from cli.stack.errors import StackError
 from cli.stack.home import Home, ServiceState
-from cli.stack.options import StackOptions, read_options
+from cli.stack.options import read_options
 from cli.stack.servers import Servers
 from cli.stack.supervisor import ServiceStatus, Supervisor
 from shared.db.engine import Database
@@ -78,8 +78,7 @@ def find_running() -> Address | None:
 @asynccontextmanager
 async def local_stack(want: Want, tell: Tell) -> AsyncIterator[tuple[Address, Supervisor]]:
     """Start everything, yield, and stop it in the reverse order."""
-    options, surroundings = read_options(), Surroundings.read()
-    surroundings.catalog()
+    options = read_options()
     home = Home(options.home)
     home.create()
     lock = home.take_lock()
@@ -89,7 +88,7 @@ async def local_stack(want: Want, tell: Tell) -> AsyncIterator[tuple[Address, Su
         notice = _StateKeeper(home, tell)
         async with (
             _supervised(Supervisor(servers.services(), home, notice.changed)),
-            _upper_half(want, home, servers, options, surroundings, notice) as upper,
+            _upper_half(want, home, servers, notice) as upper,
         ):
             yield upper
     finally:
@@ -99,33 +98,17 @@ async def local_stack(want: Want, tell: Tell) -> AsyncIterator[tuple[Address, Su
 
 @asynccontextmanager
 async def _upper_half(
-    want: Want,
-    home: Home,
-    servers: Servers,
-    options: StackOptions,
-    surroundings: Surroundings,
-    notice: "_StateKeeper",
+    want: Want, home: Home, servers: Servers, notice: "_StateKeeper"
 ) -> AsyncIterator[tuple[Address, Supervisor]]:
     """Schema, tenant and key, then the processes."""
     await asyncio.to_thread(migrate, servers.database_url)
     database = Database(servers.database_url, pool_size=4, name="promptmill-launcher")
     try:
-        pepper, since = await _prepare(home, database, embedded=options.database_url is None)
+        foundation = await _foundation(home, servers, database)
         plan = Plan(
             workers=want.workers,
             api_port=_port(want.port),
             simulator_port=_free_port() if want.simulator else None,
-        )
-        foundation = Foundation(
-            database=database,
-            surroundings=surroundings,
-            settings={
-                "DATABASE_URL": servers.database_url,
-                "REDIS_URL": servers.redis_url,
-                "PROMPTMILL_PEPPER": pepper,
-            },
-            since=since,
-            ledger=home.root / LEDGER,
         )
         supervisor = Supervisor(services(plan, foundation), home, notice.changed)
         async with _supervised(supervisor):
@@ -140,6 +123,23 @@ async def _upper_half(
             yield _address(home), supervisor
     finally:
         await database.close()
+
+
+async def _foundation(home: Home, servers: Servers, database: Database) -> Foundation:
+    """What the processes stand on; the tenant and its key are made if there are none."""
+    embedded = read_options().database_url is None
+    pepper, since = await _prepare(home, database, embedded=embedded)
+    return Foundation(
+        database=database,
+        surroundings=Surroundings.read(),
+        settings={
+            "DATABASE_URL": servers.database_url,
+            "REDIS_URL": servers.redis_url,
+            "PROMPTMILL_PEPPER": pepper,
+        },
+        since=since,
+        ledger=home.root / LEDGER,
+    )
 
 
 @asynccontextmanager
