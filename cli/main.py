@@ -57,9 +57,7 @@ def run(  # noqa: PLR0913 - each is an option
     ] = None,
     tries: Annotated[int, typer.Option(min=1, max=20, help="Calls per prompt.")] = 5,
     lane: Annotated[str, typer.Option(help="bulk, standard or interactive.")] = "bulk",
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Run it anew, whatever OUT says.")
-    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Run it anew.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """Answer every prompt of a file, also with no stack running; repeat it to resume."""

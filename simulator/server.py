@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from simulator import wire
+from simulator.answers import count_prompt
 from simulator.control import Control
 from simulator.http import Connection, Handler, Request, Response
 from simulator.provider import Provider
@@ -40,6 +41,7 @@ async def serve(provider: Provider, host: str, port: int, ready_file: Path | Non
     server = await loop.create_server(
         lambda: Connection(handler, connections), host, port, backlog=BACKLOG
     )
+    count_prompt([""])  # the vocabulary is loaded before the first call, not under it
     _announce(f"http://{host}:{server.sockets[0].getsockname()[1]}", ready_file)
     await stop.wait()
     server.close()

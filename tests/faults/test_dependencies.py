@@ -62,12 +62,12 @@ async def test_postgres_dies_and_comes_back_midway(mill: Mill, servers: Servers)
     assert row.n == 0, "an outage of Postgres broke no call off"
 
 
-async def test_the_dispatchers_holder_is_killed(mill: Mill, redis_url: str) -> None:
+async def test_the_dispatchers_holder_is_killed(mill: Mill) -> None:
     seeded()
     workers = [await mill.start_worker(slots=20) for _ in range(2)]
     accepted = await mill.submit(800)
     await mill.in_state("succeeded", 50)
-    holder = await _holder(mill, redis_url)
+    holder = await mill.holder()
     next(worker for worker in workers if worker.pid == holder).kill()
     assert (await mill.all_final())["succeeded"] == 800
     await mill.check(accepted)
@@ -89,16 +89,3 @@ async def test_the_dispatchers_holder_freezes_inside_a_release(mill: Mill) -> No
     os.kill(frozen.pid, signal.SIGCONT)
     assert (await mill.all_final())["succeeded"] == 400
     await mill.check(accepted)
-
-
-async def _holder(mill: Mill, redis_url: str) -> int:
-    """The pid of the worker that dispatches the only route."""
-
-    async def held() -> str | None:
-        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-            keys = list(client.scan_iter("pm:holder:*"))
-            return client.get(keys[0]) if keys else None
-
-    worker_id = await eventually("somebody holds the route", held)
-    row = await mill.life.one("SELECT pid FROM workers WHERE id = :id", id=worker_id)
-    return int(row.pid)

@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-import redis
 from sqlalchemy import text
 
 from shared.domain.job import Lane
-from tests.mill import Mill, eventually
+from tests.mill import Mill
 from tests.quota.arrivals import Arrival, arrivals, of_size
 from tests.quota.limits import Limits, limited_mill
 
@@ -68,7 +67,7 @@ async def test_the_next_dispatcher_spends_only_what_the_dead_one_left(
             await mill.start_worker(slots=50)
         accepted = await mill.submit(400)
         await mill.in_state("succeeded", 150)
-        holder = await _holder(mill, redis_url)
+        holder = await mill.holder()
         next(worker for worker in mill.workers if worker.pid == holder).kill()
         assert (await mill.all_final())["succeeded"] == len(accepted)
         await mill.check(accepted)
@@ -92,16 +91,3 @@ async def _set_weights(mill: Mill) -> None:
     rows = [{"id": tenant_id, "weight": weight} for tenant_id, weight in WEIGHTS.items()]
     async with mill.database.transaction() as connection:
         await connection.execute(statement, rows)
-
-
-async def _holder(mill: Mill, redis_url: str) -> int:
-    """The pid of the worker that dispatches the only route."""
-
-    async def held() -> str | None:
-        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-            keys = list(client.scan_iter("pm:holder:*"))
-            return client.get(keys[0]) if keys else None
-
-    worker_id = await eventually("somebody holds the route", held)
-    row = await mill.life.one("SELECT pid FROM workers WHERE id = :id", id=worker_id)
-    return int(row.pid)
