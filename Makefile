@@ -58,7 +58,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "installing into $(VENV): a minute, once"
 	@$(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null || { $(MAKE_VENV); }
 	@$(PIP) install --require-hashes -r requirements.lock
-	@$(PIP) install --no-deps -e .
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Shell: sets $python, or says what is missing.
