@@ -42,8 +42,6 @@ class DispatchSettings(Frozen):
 class WorkerSettings(Frozen):
     """One worker process."""
 
-    concurrency: int = Field(default=500, gt=0)
-    isolated_concurrency: int = Field(default=4, gt=0)
     drain: float = Field(default=25.0, ge=0)
     """Seconds that running calls get at a graceful stop; the rest goes back."""
     call_timeout: float = Field(default=600.0, gt=0)
@@ -73,12 +71,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(validation_alias="REDIS_URL")
     pepper: SecretStr = Field(min_length=16)
     """Mixed into the hashes of API keys; made once per installation."""
-    environment: str = Field(default="local", pattern=r"^[a-z0-9]{1,12}$")
     catalog: Path | None = None
     """A TOML file laid over the built-in catalog."""
     simulator_url: str | None = None
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
-    default_model: str = Field(default="gpt-4.1-mini", validation_alias="AI_DEFAULT_MODEL")
     lease: LeaseSettings = LeaseSettings()
     dispatch: DispatchSettings = DispatchSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -114,6 +110,6 @@ def provider_key(variables: tuple[str, ...]) -> SecretStr | None:
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:
     names = [str(part).upper() for part in location]
-    plain = len(names) == 1 and names[0] in {"DATABASE_URL", "REDIS_URL", "AI_DEFAULT_MODEL"}
+    plain = len(names) == 1 and names[0] in {"DATABASE_URL", "REDIS_URL"}
     variable = names[0] if plain else "PROMPTMILL_" + "__".join(names)
     return f"{variable}: {message.lower()}"

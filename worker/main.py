@@ -8,6 +8,7 @@ from celery.exceptions import SecurityWarning
 from shared.catalog.deployments import Catalog, load_catalog
 from shared.domain.errors import ConfigurationError
 from shared.settings import Settings, read_settings
+from shared.telemetry.logs import configure_logs
 from worker.app import make_worker
 from worker.step import Engine, MakeEngine
 
@@ -18,6 +19,7 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 def _read() -> tuple[Settings, Catalog]:
     try:
         settings = read_settings()
+        configure_logs(settings.log_level)
         return settings, load_catalog(settings.catalog, simulator_url=settings.simulator_url)
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
