@@ -19,6 +19,7 @@ NAME: Final = re.compile(r"^[A-Za-z0-9-]+")
 OWN_PREFIX: Final = "PROMPTMILL_"
 # Read elsewhere than in Settings: keys by the catalog, the rest by the launcher.
 BESIDE_SETTINGS: Final = {
+    "AI_DEFAULT_MODEL",  # cli/local/environment.py
     "OPENAI_API_KEY",
     "PROMPTMILL_HOME",
     "PROMPTMILL_PG_BIN",
