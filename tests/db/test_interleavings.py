@@ -1,0 +1,395 @@
+"""Two steps of a job's life at the same instant: one wins, nothing is counted twice."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, product
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.db import workers
+from shared.db.cancel import cancel, expire_overdue, wake_scheduled
+from shared.db.give_back import give_back, give_back_unstarted
+from shared.db.leave import leave
+from shared.db.release import Permit, release
+from shared.db.start import StartedAttempt, start
+from shared.domain.attempt import AttemptState
+from shared.domain.failure import FailureKind
+from shared.domain.ids import IdKind, new_id
+from shared.domain.job import FINAL_STATES, JobState, WaitReason
+from tests.db.books import Step, check_books, in_transaction, overlapped
+from tests.life import COST, HOLD, TENANT, Life, answered, new_job
+from tests.mill import seeded
+
+NUMBERS = count(1)
+OVERDUE = "UPDATE jobs SET deadline = clock_timestamp() WHERE id = :id RETURNING id"
+
+
+@dataclass
+class Case:
+    """One job somewhere in its life, and every step that may happen to it."""
+
+    life: Life
+    job_id: str
+    worker_id: str
+    attempt_id: str = ""
+    started: StartedAttempt | None = None
+    """The attempt that a worker flies, or believes it flies."""
+
+    async def release(self, connection: AsyncConnection) -> list[str]:
+        permit = Permit(
+            job_id=self.job_id,
+            attempt_id=new_id(IdKind.ATTEMPT),
+            deployment="openai/gpt-4.1-mini",
+            queue="openai",
+            permit_tokens=15,
+            hold_nano=HOLD,
+        )
+        return list(await release(connection, [permit]))
+
+    async def start(self, connection: AsyncConnection) -> list[StartedAttempt]:
+        return await start(connection, [self.attempt_id], self.worker_id)
+
+    async def start_elsewhere(self, connection: AsyncConnection) -> list[StartedAttempt]:
+        return await start(connection, [self.attempt_id], "wrk_a")
+
+    async def give_back(self, connection: AsyncConnection) -> Any:
+        return await give_back(connection, [self.attempt_id])
+
+    async def cancel(self, connection: AsyncConnection) -> Any:
+        return await cancel(connection, TENANT, self.job_id)
+
+    async def expire(self, connection: AsyncConnection) -> Any:
+        return await expire_overdue(connection)
+
+    async def wake(self, connection: AsyncConnection) -> Any:
+        return await wake_scheduled(connection)
+
+    async def finish(self, connection: AsyncConnection) -> Any:
+        return await leave(connection, [answered(self.started)] if self.started else [])
+
+    async def fail(self, connection: AsyncConnection) -> Any:
+        if self.started is None:
+            return []
+        report = answered(
+            self.started,
+            attempt_state=AttemptState.FAILED,
+            job_state=JobState.SCHEDULED,
+            cost_nano=0,
+            result=None,
+            spends_try=True,
+            wait_reason=WaitReason.BACKOFF,
+            failure_kind=FailureKind.SERVER,
+        )
+        return await leave(connection, [report])
+
+    async def rescue(self, connection: AsyncConnection) -> Any:
+        await connection.execute(
+            text("UPDATE workers SET state = 'lost' WHERE id = :id AND state = 'alive'"),
+            {"id": self.worker_id},
+        )
+        return await workers.rescue(connection)
+
+
+async def queued(life: Life) -> Case:
+    job, worker_id = new_job(), f"wrk_{next(NUMBERS)}"
+    await life.register(worker_id)
+    await life.accept(job)
+    return Case(life, job.id, worker_id)
+
+
+async def released(life: Life) -> Case:
+    case = await queued(life)
+    [case.attempt_id] = await in_transaction(life, case.release)
+    return case
+
+
+async def running(life: Life) -> Case:
+    case = await released(life)
+    [case.started] = await in_transaction(life, case.start)
+    return case
+
+
+async def backing_off(life: Life) -> Case:
+    case = await running(life)
+    await in_transaction(life, case.fail)
+    return case
+
+
+async def rescued(life: Life) -> Case:
+    """Queued again, while the silent worker still believes in its attempt."""
+    case = await running(life)
+    await in_transaction(life, case.rescue)
+    return case
+
+
+async def running_again(life: Life) -> Case:
+    """A new worker flies a new attempt; reports still come from the old one."""
+    case = await rescued(life)
+    case.worker_id = f"wrk_{next(NUMBERS)}"
+    await life.register(case.worker_id)
+    [case.attempt_id] = await in_transaction(life, case.release)
+    await in_transaction(life, case.start)
+    return case
+
+
+SITUATIONS = (queued, released, running, backing_off, rescued, running_again)
+STEPS: tuple[Callable[[Case], Step[Any]], ...] = (
+    lambda case: case.release,
+    lambda case: case.start,
+    lambda case: case.start_elsewhere,
+    lambda case: case.give_back,
+    lambda case: case.cancel,
+    lambda case: case.expire,
+    lambda case: case.wake,
+    lambda case: case.finish,
+    lambda case: case.fail,
+    lambda case: case.rescue,
+)
+
+
+async def settle(case: Case) -> None:
+    """Whatever is left of the job comes to an end by lawful steps; then all is at rest."""
+    life = case.life
+    for step in (case.finish, case.rescue, case.wake):
+        await in_transaction(life, step)
+    await life.one("UPDATE workers SET state = 'lost' WHERE id = 'wrk_a' RETURNING id")
+    await in_transaction(life, workers.rescue)
+    await in_transaction(life, partial(give_back_unstarted, older_than_seconds=0))
+    await in_transaction(life, case.cancel)
+    await life.one("DELETE FROM workers WHERE id = 'wrk_a' RETURNING id")
+    await life.register("wrk_a")
+    assert (await life.job(case.job_id)).state in FINAL_STATES
+    assert (await life.money())[1] == 0
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.__name__)
+async def test_any_two_steps_overlap_in_either_order(
+    life: Life, situation: Callable[[Life], Any]
+) -> None:
+    for one, other in product(STEPS, STEPS):
+        case = await situation(life)
+        first, second = one(case), other(case)
+        names = f"after {first.__name__} over {second.__name__}"
+        if "expire" in names:
+            await life.one(OVERDUE, id=case.job_id)
+        await overlapped(life, first, second)
+        await check_books(life, names)
+        await settle(case)
+        await check_books(life, f"{names}, settled")
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.__name__)
+async def test_three_steps_at_once_in_any_order(
+    life: Life, situation: Callable[[Life], Any]
+) -> None:
+    dice = seeded()
+    for _ in range(60):
+        case = await situation(life)
+        steps = [step(case) for step in dice.sample(STEPS, 3)]
+        names = "with " + ", ".join(step.__name__ for step in steps)
+        if "expire" in names:
+            await life.one(OVERDUE, id=case.job_id)
+        await asyncio.gather(*(in_transaction(life, step) for step in steps))
+        await check_books(life, names)
+        await settle(case)
+        await check_books(life, f"{names}, settled")
+
+
+async def test_one_message_on_two_workers_at_once_starts_once(life: Life) -> None:
+    case = await released(life)
+    here, elsewhere = await overlapped(life, case.start, case.start_elsewhere)
+    assert ([a.attempt_id for a in here], elsewhere) == ([case.attempt_id], [])
+    assert (await life.attempt(case.attempt_id)).worker_id == case.worker_id
+
+
+async def test_groups_in_opposite_orders_on_two_workers_start_each_attempt_once(
+    life: Life,
+) -> None:
+    await life.register("wrk_b")
+    await life.accept(*(new_job() for _ in range(60)))
+    ids = await life.release()
+    dice = seeded()
+    shuffled = [dice.sample(ids, len(ids)) for _ in range(4)]
+    started = await asyncio.gather(
+        *(life.start(each, f"wrk_{'ab'[i % 2]}") for i, each in enumerate(shuffled))
+    )
+    names = Counter(attempt.attempt_id for group in started for attempt in group)
+    assert names == dict.fromkeys(ids, 1)
+    await check_books(life)
+
+
+async def test_a_worker_that_is_lost_between_release_and_start_starts_nothing(life: Life) -> None:
+    case = await released(life)
+    _, started = await overlapped(life, case.rescue, case.start)
+    if started:  # its lease was read before the rescuer's commit: the next round takes it
+        assert [left.moved_to for left in await in_transaction(life, workers.rescue)] == [
+            JobState.QUEUED
+        ]
+    assert await in_transaction(life, case.start) == []
+    await check_books(life)
+
+
+async def test_a_start_that_commits_under_the_rescuers_eyes_is_rescued_in_the_next_round(
+    life: Life,
+) -> None:
+    case = await released(life)
+    [started], left = await overlapped(life, case.start, case.rescue)
+    assert left == []
+    [next_round] = await in_transaction(life, workers.rescue)
+    assert (next_round.attempt_id, next_round.moved_to) == (started.attempt_id, JobState.QUEUED)
+    await check_books(life)
+
+
+async def test_a_finish_that_comes_first_leaves_the_rescuer_nothing(life: Life) -> None:
+    case = await running(life)
+    [left], nothing = await overlapped(life, case.finish, case.rescue)
+    assert (left.moved_to, nothing) == (JobState.SUCCEEDED, [])
+    assert await life.money() == (COST, 0)
+    assert (await life.job(case.job_id)).crashes == 0
+
+
+async def test_a_rescue_that_comes_first_leaves_the_finish_its_cost_only(life: Life) -> None:
+    case = await running(life)
+    [left], [late] = await overlapped(life, case.rescue, case.finish)
+    assert (left.moved_to, late.moved_to) == (JobState.QUEUED, None)
+    assert await life.money() == (COST, 0)
+    await check_books(life)
+
+
+async def test_finish_and_rescue_at_the_same_instant_hundreds_of_times(life: Life) -> None:
+    dice = seeded()
+    outcomes: Counter[str] = Counter()
+    for _ in range(300):
+        case = await running(life)
+        steps = [case.finish, case.rescue, case.finish, case.rescue]
+        dice.shuffle(steps)
+        await asyncio.gather(*(in_transaction(life, step) for step in steps))
+        job = await life.job(case.job_id)
+        outcomes[job.state] += 1
+        assert (job.cost_nano, job.crashes) == (COST, int(job.state == JobState.QUEUED))
+        await in_transaction(life, case.cancel)
+    await check_books(life)
+    assert await life.money() == (300 * COST, 0)
+    assert set(outcomes) == {JobState.SUCCEEDED, JobState.QUEUED}, outcomes
+
+
+async def test_batches_that_share_jobs_in_opposite_orders_do_not_lock_each_other_up(
+    life: Life,
+) -> None:
+    dice = seeded()
+    attempts = await life.started(*(new_job() for _ in range(80)))
+    reports = [answered(attempt) for attempt in attempts]
+    batches = [dice.sample(reports, len(reports)) for _ in range(4)]
+    left = await asyncio.gather(*(life.leave(*batch) for batch in batches))
+    assert Counter(row.job_id for rows in left for row in rows) == {r.job_id: 1 for r in reports}
+    await check_books(life)
+
+
+async def test_a_cancel_during_the_start_waits_and_then_asks_the_worker_to_stop(
+    life: Life,
+) -> None:
+    case = await released(life)
+    [started], answer = await overlapped(life, case.start, case.cancel)
+    assert answer == (JobState.RUNNING, [])
+    async with life.database.transaction() as connection:
+        assert await workers.beat(connection, case.worker_id, 30.0) == [started.job_id]
+
+
+async def test_a_start_during_the_cancel_gets_nothing(life: Life) -> None:
+    case = await released(life)
+    (state, [given]), started = await overlapped(life, case.cancel, case.start)
+    assert (state, given.attempt_id, started) == (JobState.CANCELLED, case.attempt_id, [])
+    assert await life.money() == (0, 0)
+
+
+async def test_a_release_during_the_cancel_passes_the_job_by(life: Life) -> None:
+    case = await queued(life)
+    _, minted = await overlapped(life, case.cancel, case.release)
+    assert minted == []
+    await check_books(life)
+
+
+async def test_a_cancel_during_the_finish_comes_too_late(life: Life) -> None:
+    case = await running(life)
+    _, answer = await overlapped(life, case.finish, case.cancel)
+    assert answer == (JobState.SUCCEEDED, [])
+
+
+async def test_an_answer_during_the_cancel_still_wins(life: Life) -> None:
+    case = await running(life)
+    answer, [left] = await overlapped(life, case.cancel, case.finish)
+    assert (answer, left.moved_to) == ((JobState.RUNNING, []), JobState.SUCCEEDED)
+
+
+async def test_a_failure_during_the_cancel_is_the_cancels_end(life: Life) -> None:
+    case = await running(life)
+    _, [left] = await overlapped(life, case.cancel, case.fail)
+    assert left.moved_to is JobState.CANCELLED
+    await check_books(life)
+
+
+async def test_an_expiry_during_the_release_waits_for_the_next_round(life: Life) -> None:
+    case = await queued(life)
+
+    async def expire_now(connection: AsyncConnection) -> Any:
+        await life.one("SELECT pg_sleep(0.05)")
+        return await expire_overdue(connection)
+
+    await life.one("UPDATE jobs SET deadline = clock_timestamp() + interval '40 ms' RETURNING id")
+    minted, given = await overlapped(life, case.release, expire_now)
+    case.attempt_id = minted[0]
+    assert given == []
+    assert await in_transaction(life, case.start) == []
+    [late] = await in_transaction(life, expire_overdue)
+    assert late.attempt_id == case.attempt_id
+    await check_books(life)
+
+
+async def test_a_start_and_a_give_back_never_both_have_the_attempt(life: Life) -> None:
+    case = await released(life)
+    started, given = await overlapped(life, case.start, case.give_back)
+    assert (len(started), given) == (1, [])
+    case = await released(life)
+    given, started = await overlapped(life, case.give_back, case.start)
+    assert (len(given), started) == (1, [])
+    await check_books(life)
+
+
+async def test_dispatchers_that_release_the_same_jobs_share_them_out(life: Life) -> None:
+    await life.accept(*(new_job() for _ in range(200)))
+    minted = await asyncio.gather(*(life.release() for _ in range(4)))
+    assert sum(len(ids) for ids in minted) == 200
+    assert await life.money() == (0, 200 * HOLD)
+    await check_books(life)
+
+
+async def test_a_release_that_is_not_yet_committed_is_passed_by_and_not_waited_for(
+    life: Life,
+) -> None:
+    case = await queued(life)
+    first, second = await overlapped(life, case.release, case.release)
+    assert (len(first), second) == (1, [])
+
+
+async def test_two_rescuers_count_one_crash(life: Life) -> None:
+    case = await running(life)
+    first, second = await overlapped(life, case.rescue, workers.rescue)
+    assert (len(first), second) == (1, [])
+    assert (await life.job(case.job_id)).crashes == 1
+    await check_books(life)
+
+
+async def test_a_retry_that_wakes_during_its_cancel_stays_cancelled(life: Life) -> None:
+    case = await backing_off(life)
+    answer, woken = await overlapped(life, case.cancel, case.wake)
+    assert (answer, woken) == ((JobState.CANCELLED, []), set())
+    case = await backing_off(life)
+    woken, answer = await overlapped(life, case.wake, case.cancel)
+    assert (len(woken), answer) == (1, (JobState.CANCELLED, []))
+    await check_books(life)
