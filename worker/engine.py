@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.broker.messages import ISOLATED_QUEUE
 from shared.broker.publish import Publisher
@@ -28,6 +27,7 @@ from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import Flight, Flights
 from worker.pipeline.heartbeat import Heartbeat
 from worker.pipeline.run import Steps, run
+from worker.pipeline.slots import Slots
 from worker.pipeline.start import Starter
 from worker.upkeep.rescuer import Rescuer
 from worker.upkeep.sweeper import Sweeper
@@ -65,6 +65,7 @@ class MillEngine:
         self._doorbell = Doorbell(self._redis)
         self._publisher = Publisher(settings.redis_url.get_secret_value())
         self._meter = Meter(self._redis)
+        self._slots = Slots(self._meter)
         self._adapters = open_adapters(
             self._catalog,
             connections=self._capacity + SPARE_CONNECTIONS,
@@ -73,11 +74,11 @@ class MillEngine:
         )
         self._heartbeat = Heartbeat(
             self._database,
-            self._meter,
+            self._slots,
             settings.lease,
             queues=self._queues,
             capacity=self._capacity,
-            slots=self._flights.slots,
+            in_flight=self._flights.slots,
             stop_jobs=self._flights.stop_jobs,
         )
         self._pipeline()
@@ -176,10 +177,7 @@ class MillEngine:
 
     async def _told(self, left: Sequence[Left]) -> None:
         """After a commit: free the slots, wake the dispatcher and whoever waits."""
-        try:
-            await self._meter.free(Slot(row.attempt_id, row.deployment, row.queue) for row in left)
-        except (RedisError, OSError) as error:
-            log.debug("slots_not_freed", error=type(error).__name__)
+        await self._slots.free(Slot(row.attempt_id, row.deployment, row.queue) for row in left)
         if self._dispatcher is not None:
             self._dispatcher.slot_freed()
         if ended := [row.job_id for row in left if row.moved_to]:

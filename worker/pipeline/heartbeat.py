@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.db import workers
 from shared.db.engine import Database
 from shared.db.workers import WorkerRow
 from shared.domain.ids import IdKind, new_id
-from shared.meters.meter import Meter, Slot
+from shared.meters.meter import Slot
 from shared.settings import LeaseSettings
+from worker.pipeline.slots import Slots
 
 log = structlog.get_logger(__name__)
 
@@ -25,20 +25,20 @@ class Heartbeat:
     def __init__(  # noqa: PLR0913 - what it keeps alive, and for whom
         self,
         database: Database,
-        meter: Meter,
+        slots: Slots,
         lease: LeaseSettings,
         *,
         queues: tuple[str, ...],
         capacity: int,
-        slots: Callable[[], Iterable[Slot]],
+        in_flight: Callable[[], Iterable[Slot]],
         stop_jobs: Callable[[Iterable[str]], None],
     ) -> None:
         self._database = database
-        self._meter = meter
+        self._slots = slots
         self._lease = lease
         self._queues = queues
         self._capacity = capacity
-        self._slots = slots
+        self._in_flight = in_flight
         self._stop_jobs = stop_jobs
         self._renewed_at = 0.0
         self.worker_id = ""
@@ -71,10 +71,7 @@ class Heartbeat:
                 await self._beat()
             except Exception as error:  # noqa: BLE001 - the next beat may succeed
                 log.warning("heartbeat_missed", error=type(error).__name__)
-            try:
-                await self._meter.renew(self._slots())
-            except (RedisError, OSError) as error:
-                log.debug("slots_not_renewed", error=type(error).__name__)
+            await self._slots.renew(self._in_flight())
 
     async def _beat(self) -> None:
         asked_at = monotonic()
