@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 SESSION_SETTINGS: Final = {
@@ -17,6 +18,17 @@ SESSION_SETTINGS: Final = {
     "plan_cache_mode": "force_custom_plan",
     "timezone": "UTC",
 }
+# A peer that vanished without a word is noticed in seconds, not after the kernel's quarter
+# of an hour.
+NETWORK_SETTINGS: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+TOO_COMPLEX: Final = "54"
+"""The class of errors that say that a statement exceeds what Postgres can take at all."""
 
 
 class Database:
@@ -36,7 +48,7 @@ class Database:
             connect_args={
                 "options": options,
                 "application_name": name,
-                "connect_timeout": 5,
+                **NETWORK_SETTINGS,
             },
         )
 
@@ -52,7 +64,10 @@ class Database:
 
 
 def is_connection_loss(error: BaseException) -> bool:
-    """Whether the database went away: the same work may be repeated as it is."""
+    """Whether the database went away or upset the work: the same may be repeated as it is."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, (OperationalError, InterfaceError, OSError, TimeoutError))
+    if str(getattr(getattr(error, "orig", None), "sqlstate", "")).startswith(TOO_COMPLEX):
+        return False
+    losses = (OperationalError, InterfaceError, PoolTimeoutError, OSError, TimeoutError)
+    return isinstance(error, losses)

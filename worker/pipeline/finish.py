@@ -42,9 +42,12 @@ class Finisher:
         await self._batcher.submit(leaving)
 
     async def _flush(self, reports: Sequence[Leaving]) -> list[None]:
+        # Halves of a bisected batch lock their jobs in one order, too.
+        ordered = sorted(reports, key=lambda report: report.job_id)
+
         async def once() -> list[Left]:
             async with self._database.transaction() as connection:
-                left = await leave_or_bisect(connection, reports)
+                left = await leave_or_bisect(connection, ordered)
                 self._failpoints.passing("before_commit")
                 return left
 
@@ -74,7 +77,11 @@ async def leave_or_bisect(connection: AsyncConnection, reports: Sequence[Leaving
 async def _leave_somehow(
     connection: AsyncConnection, report: Leaving, error: Exception
 ) -> list[Left]:
-    """Store one refused row sanitised, or at least its end and its cost."""
+    """Store one refused row sanitised, or at least its end and its cost.
+
+    What even then is refused is a fault of ours: its attempt stays open, the other rows of
+    the batch are not lost with it.
+    """
     for form in (sanitised(report), unrecordable(report)):
         log.warning("report_refused", job_id=report.job_id, error=str(error)[:300])
         try:
@@ -84,7 +91,8 @@ async def _leave_somehow(
             if is_connection_loss(again):
                 raise
             error = again
-    raise error
+    log.error("report_lost", attempt_id=report.attempt_id, error=str(error)[:300])
+    return []
 
 
 def sanitised(report: Leaving) -> Leaving:
