@@ -1,7 +1,9 @@
 """The HTTP client of the command: the native API, every error a sentence."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, Final
 
 import httpx2
@@ -10,6 +12,7 @@ import orjson
 from shared.domain.errors import PromptmillError, UnavailableError
 
 PAGE: Final = 500
+RETRY_SECONDS: Final = 0.4
 
 
 class RefusedError(PromptmillError):
@@ -25,8 +28,9 @@ class RefusedError(PromptmillError):
 class Client:
     """The calls that the command needs."""
 
-    def __init__(self, http: httpx2.AsyncClient) -> None:
+    def __init__(self, http: httpx2.AsyncClient, patience: float) -> None:
         self._http = http
+        self._patience = patience
 
     async def submit_lines(self, lines: Sequence[bytes]) -> list[dict[str, Any]]:
         """POST /jobs/bulk; what became of each line, in order."""
@@ -53,6 +57,17 @@ class Client:
             params["after"] = page["next"]
 
     async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        """Repeat it while the API is away; every call here is harmless when repeated."""
+        deadline = monotonic() + self._patience
+        while True:
+            try:
+                return await self._call_once(method, path, **request)
+            except UnavailableError:
+                if monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _call_once(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         try:
             response = await self._http.request(method, path, **request)
         except httpx2.TransportError as error:
@@ -68,8 +83,8 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(url: str, key: str) -> AsyncIterator[Client]:
-    """A client of the API at `url`."""
+async def connect(url: str, key: str, *, patience: float = 0.0) -> AsyncIterator[Client]:
+    """A client of the API at `url`; it waits so many seconds for one that is away."""
     headers = {"authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=60.0) as http:
-        yield Client(http)
+        yield Client(http, patience)

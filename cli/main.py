@@ -14,8 +14,6 @@ from cli.local import commands
 from cli.local.environment import Surroundings
 from cli.run import command, report
 from cli.run.requests import Wish
-from shared.db.migrate import migrate as migrate_schema
-from shared.settings import read_settings
 
 RUN_EXAMPLES: Final = """
 Examples:
@@ -47,8 +45,10 @@ def run(  # noqa: PLR0913 - each is an option
     ] = None,
     system: Annotated[str | None, typer.Option(help="A system message, likewise.")] = None,
     model: Annotated[str | None, typer.Option(help="AI_DEFAULT_MODEL where absent.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="The most output tokens.")] = None,
-    temperature: Annotated[float | None, typer.Option()] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="The most output tokens.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="The model's own where absent.")
+    ] = None,
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Use the simulator: no key, no money.")
     ] = False,
@@ -129,8 +129,7 @@ def key() -> None:
 def migrate() -> None:
     """Bring the schema of DATABASE_URL to the newest step."""
     with told_plainly():
-        migrate_schema(read_settings().sqlalchemy_url)
-        typer.echo("the schema is up to date")
+        commands.migrate()
 
 
 @app.command()

@@ -13,11 +13,14 @@ import typer
 
 from cli import client
 from cli.errors import Exit
+from cli.local.environment import Surroundings
+from cli.local.given import require_database
 from cli.local.stack import Address, Want, local_stack
 from cli.stack.errors import StackError
 from cli.stack.home import Home, State
-from cli.stack.options import read_options
 from cli.stack.supervisor import ServiceStatus, Status
+from shared.db.migrate import migrate as migrate_schema
+from shared.domain.errors import ConfigurationError
 from shared.domain.money import show_usd
 
 STOP_SECONDS: Final = 60.0
@@ -32,7 +35,7 @@ def up(*, workers: int, port: int | None, simulator: bool) -> None:
 
 def down() -> None:
     """Ask the launcher of this home to stop, and wait until it has."""
-    home = Home(read_options().home)
+    home = Home(Surroundings.read().options().home)
     launcher = home.launcher()
     if launcher is None:
         typer.echo("nothing runs here")
@@ -49,7 +52,7 @@ def down() -> None:
 
 def status(*, as_json: bool) -> Exit:
     """Show what runs; exit code 1 when nothing does."""
-    home = Home(read_options().home)
+    home = Home(Surroundings.read().options().home)
     launcher = home.launcher()
     state = home.read_state() if launcher else State()
     facts: dict[str, Any] = {
@@ -96,9 +99,20 @@ def _welcome(address: Address) -> None:
     )
 
 
+def migrate() -> None:
+    """Bring the schema of the user's own database to the newest step."""
+    url = Surroundings.read().options().database_url
+    if url is None:
+        message = "DATABASE_URL is not set; a local stack's own schema is kept by `promptmill up`"
+        raise ConfigurationError(message)
+    asyncio.run(require_database(url))
+    migrate_schema(url)
+    typer.echo("the schema is up to date")
+
+
 def show_key() -> None:
     """Print the API key of this machine's stack."""
-    key = Home(read_options().home).read_state().extra.get("api_key")
+    key = Home(Surroundings.read().options().home).read_state().extra.get("api_key")
     if not key:
         message = "no stack was ever started in this home: run `promptmill up` first"
         raise StackError(message)

@@ -2,13 +2,17 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
+from cli.stack.options import StackOptions, read_options
 from shared.catalog.deployments import Catalog, load_catalog
+from shared.domain.errors import ConfigurationError
 
 DOTENV: Final = Path(".env")
 POOL: Final = "worker.pool:AsyncioPool"
@@ -25,6 +29,13 @@ class Surroundings:
         """What is set wins over what `.env` says."""
         below = {name: value for name, value in dotenv_values(DOTENV).items() if value is not None}
         return cls({**below, **os.environ})
+
+    def options(self) -> StackOptions:
+        """What it says about the local stack. Raises ConfigurationError."""
+        options = read_options(self.values)
+        if options.database_url is None:
+            return options
+        return replace(options, database_url=_with_driver(options.database_url))
 
     def catalog(self, simulator_url: str | None = None) -> Catalog:
         """The catalog with the user's overlay. Raises ConfigurationError."""
@@ -48,3 +59,13 @@ class Surroundings:
         }
         kept = {name: value for name, value in self.values.items() if keys or name not in secret}
         return {**kept, "CELERY_CUSTOM_WORKER_POOL": POOL, **ours}
+
+
+def _with_driver(url: str) -> str:
+    """The same database in SQLAlchemy's words for psycopg 3."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        message = "DATABASE_URL: not a URL like postgresql://user:password@host:5432/database"
+        raise ConfigurationError(message) from None
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)

@@ -14,10 +14,10 @@ from pydantic import JsonValue, SecretStr
 from sqlalchemy import text
 
 from cli.local.environment import Surroundings
+from cli.local.given import require_given
 from cli.local.services import Foundation, Plan, services
 from cli.stack.errors import StackError
 from cli.stack.home import Home, ServiceState
-from cli.stack.options import read_options
 from cli.stack.servers import Servers
 from cli.stack.supervisor import ServiceStatus, Supervisor
 from shared.db.engine import Database
@@ -61,7 +61,7 @@ def find_running() -> Address | None:
 
     Raises StackError when somebody else's `run` holds the home.
     """
-    home = Home(read_options().home)
+    home = Home(Surroundings.read().options().home)
     launcher = home.launcher()
     if launcher is None:
         return None
@@ -78,11 +78,12 @@ def find_running() -> Address | None:
 @asynccontextmanager
 async def local_stack(want: Want, tell: Tell) -> AsyncIterator[tuple[Address, Supervisor]]:
     """Start everything, yield, and stop it in the reverse order."""
-    options = read_options()
+    options = Surroundings.read().options()
     home = Home(options.home)
     home.create()
     lock = home.take_lock()
     try:
+        await require_given(options)
         servers = Servers(options, lock)
         await asyncio.to_thread(servers.prepare)
         notice = _StateKeeper(home, tell)
@@ -127,11 +128,12 @@ async def _upper_half(
 
 async def _foundation(home: Home, servers: Servers, database: Database) -> Foundation:
     """What the processes stand on; the tenant and its key are made if there are none."""
-    embedded = read_options().database_url is None
+    surroundings = Surroundings.read()
+    embedded = surroundings.options().database_url is None
     pepper, since = await _prepare(home, database, embedded=embedded)
     return Foundation(
         database=database,
-        surroundings=Surroundings.read(),
+        surroundings=surroundings,
         settings={
             "DATABASE_URL": servers.database_url,
             "REDIS_URL": servers.redis_url,

@@ -1,5 +1,6 @@
 """Hold a rehearsal's cost against the simulator's own ledger."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -20,8 +21,10 @@ async def simulator_bill(address: Address, batch: str) -> int:
     return sum(cost for attempt_id, cost in _ledger(address.ledger) if attempt_id in ours)
 
 
-def _ledger(path: Path) -> list[tuple[str, int]]:
+def _ledger(path: Path) -> Iterator[tuple[str, int]]:
     """Attempt and cost of every whole line; a last one cut by a crash is left out."""
-    lines = path.read_bytes().split(b"\n")[:-1]
-    read = (orjson.loads(line) for line in lines if line)
-    return [(line["client_request_id"], line["cost_nano"]) for line in read]
+    with path.open("rb") as ledger:
+        for line in ledger:
+            if line.endswith(b"\n") and line.strip():
+                entry = orjson.loads(line)
+                yield entry["client_request_id"], entry["cost_nano"]

@@ -4,14 +4,11 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
-
-import orjson
 
 from cli import client
 from cli.errors import InputError
@@ -22,11 +19,10 @@ from cli.run.progress import Meterstick, Standing
 from cli.run.reader import Format, PromptFile, read_file
 from cli.run.requests import Row, Wish, checked, from_batch_line, from_columns
 from cli.run.sidecar import Sidecar, begin_or_resume, fingerprint, path_for, save
+from cli.run.submit import MakeLine, submit
 from cli.run.writer import Written, write_answers
 from shared.catalog.deployments import Catalog, route_of
-from shared.domain.errors import UnavailableError
 
-CHUNK: Final = 500
 POLL_SECONDS: Final = 0.4
 OUTAGE_SECONDS: Final = 60.0
 """How long the API may be away before a run gives up; accepted work goes on meanwhile."""
@@ -68,6 +64,7 @@ def execute(order: Order) -> Report:
     """
     catalog = Surroundings.read().catalog()
     prompts = read_file(order.file, _checker(order, catalog))
+    _require_fitting(order, prompts)
     _require_key(order, prompts, catalog)
     mark = fingerprint(order.file, order.wish, rehearse=order.rehearse, lane=order.lane)
     sidecar, resumed = begin_or_resume(order.out, mark, restart=order.restart)
@@ -76,15 +73,18 @@ def execute(order: Order) -> Report:
             sidecar.run_id, order.out, len(prompts), Written(), order.rehearse, resumed,
             already_finished=True,
         )  # fmt: skip
-    return asyncio.run(_run(order, prompts, sidecar, resumed=resumed))
+    try:
+        return asyncio.run(_run(order, prompts, sidecar, resumed=resumed))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def _run(order: Order, prompts: PromptFile, sidecar: Sidecar, *, resumed: bool) -> Report:
     """The story of a run: stack, submit, watch, write, stop."""
     watch = _Stopwatch()
-    async with _stack(order) as address, client.connect(address.api_url, address.api_key) as api:
+    async with _stack(order) as address, _connected(address) as api:
         watch.lap("start")
-        job_ids = await _submit(order, prompts, sidecar.run_id, api)
+        job_ids = await submit(prompts, _line_maker(order, prompts.format, sidecar.run_id), api)
         watch.lap("submit")
         await _watch(len(prompts), sidecar.run_id, api, quiet=order.quiet)
         watch.lap("answer")
@@ -115,28 +115,10 @@ async def _stack(order: Order) -> AsyncIterator[Address]:
         yield address
 
 
-async def _submit(order: Order, prompts: PromptFile, run_id: str, api: client.Client) -> list[str]:
-    """Submit every line; those that were accepted before are found by their keys."""
-    job_ids: list[str] = []
-    rows = prompts.rows()
-    for first in range(0, len(prompts), CHUNK):
-        last = min(first + CHUNK, len(prompts))
-        lines = [_line(order, prompts, run_id, i, next(rows)) for i in range(first, last)]
-        try:
-            jobs = await _patiently(partial(api.submit_lines, lines))
-        except client.RefusedError as error:
-            number = prompts.numbers[first + (error.line or 1) - 1]
-            message = f"{prompts.path.name}:{number}: {error.message}"
-            raise InputError(message) from None
-        job_ids += [job["id"] for job in jobs]
-    return job_ids
-
-
-def _line(order: Order, prompts: PromptFile, run_id: str, index: int, row: Row) -> bytes:
-    number = prompts.numbers[index]
-    return orjson.dumps(
-        {
-            "request": _request(order, row, prompts.format),
+def _line_maker(order: Order, line_format: Format, run_id: str) -> MakeLine:
+    def make(row: Row, number: int) -> dict[str, Any]:
+        return {
+            "request": _request(order, row, line_format),
             "lane": order.lane,
             "max_tries": order.tries,
             "batch": run_id,
@@ -144,7 +126,8 @@ def _line(order: Order, prompts: PromptFile, run_id: str, index: int, row: Row) 
             "metadata": {"line": str(number)},
             "idempotency_key": f"{run_id}:{number}",
         }
-    )
+
+    return make
 
 
 async def _watch(total: int, run_id: str, api: client.Client, *, quiet: bool) -> None:
@@ -152,25 +135,13 @@ async def _watch(total: int, run_id: str, api: client.Client, *, quiet: bool) ->
     with Meterstick(total, quiet=quiet) as meterstick:
         while True:
             asked = monotonic()
-            summary = await _patiently(partial(api.summary, run_id))
+            summary = await api.summary(run_id)
             standing = Standing(total, summary["counts"], summary["cost"]["nano_usd"])
             meterstick.show(standing)
             if standing.ended >= total:
                 return
             # Counting a large run takes a while: the API shall not be kept busy by it.
             await asyncio.sleep(max(POLL_SECONDS, 5 * (monotonic() - asked)))
-
-
-async def _patiently(call: Callable[[], Any]) -> Any:
-    """Repeat a call while the API is away; every call here is harmless when repeated."""
-    deadline = monotonic() + OUTAGE_SECONDS
-    while True:
-        try:
-            return await call()
-        except UnavailableError:
-            if monotonic() > deadline:
-                raise
-        await asyncio.sleep(POLL_SECONDS)
 
 
 def _request(order: Order, row: Row, line_format: Format) -> dict[str, Any]:
@@ -184,6 +155,17 @@ def _checker(order: Order, catalog: Catalog) -> Callable[[Row, Format], object]:
         return checked(_request(order, row, line_format), catalog)
 
     return check
+
+
+def _require_fitting(order: Order, prompts: PromptFile) -> None:
+    """Options that would change nothing, or the wrong file, are refused."""
+    if prompts.format is Format.BATCH and (idle := order.wish.for_columns):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        message = f"{options}: {order.file.name} is an OpenAI batch file, its lines say it all"
+        raise InputError(message)
+    if order.out.resolve() == order.file.resolve():
+        message = f"{order.out} would replace the prompts; choose another -o"
+        raise InputError(message)
 
 
 def _require_key(order: Order, prompts: PromptFile, catalog: Catalog) -> None:
@@ -208,6 +190,10 @@ def _stop_politely() -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, task.cancel if task else sys.exit)
+
+
+def _connected(address: Address) -> AbstractAsyncContextManager[client.Client]:
+    return client.connect(address.api_url, address.api_key, patience=OUTAGE_SECONDS)
 
 
 class _Stopwatch:

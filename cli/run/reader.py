@@ -1,21 +1,20 @@
 """Prompt files: JSONL with columns, or OpenAI's batch JSONL; read by line, kept by offset."""
 
-import re
+import json
+import math
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Any, Final, NoReturn
 
 from cli.errors import InputError
 from cli.run.requests import BATCH_KEYS, Row
+from cli.run.template import is_encodable
 
 BOM: Final = b"\xef\xbb\xbf"
 MOST_SHOWN: Final = 10
-SURROGATE: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 
 
 class Format(StrEnum):
@@ -37,17 +36,20 @@ class PromptFile:
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def rows(self, first: int = 0) -> Iterator[Row]:
-        """The rows from an index on, in the file's order."""
+    def rows(self) -> Iterator[Row]:
+        """The rows in the file's order."""
         with self.path.open("rb") as file:
-            for offset in self.offsets[first:]:
+            for offset in self.offsets:
                 file.seek(offset)
-                yield _parse(file.readline())
+                yield parse(file.readline())
 
 
 def read_file(path: Path, check: Callable[[Row, Format], object]) -> PromptFile:
     """Read and check every line; InputError names the bad ones, `file:line: why`."""
     try:
+        if not path.is_dir() and path.exists() and not path.is_file():
+            message = f"{path}: not a plain file; it is read more than once"
+            raise InputError(message)
         found, problems = _scan(path, check)
     except OSError as error:
         message = f"{path}: {(error.strerror or str(error)).lower()}"
@@ -63,6 +65,30 @@ def read_file(path: Path, check: Callable[[Row, Format], object]) -> PromptFile:
 def format_of(row: Row) -> Format:
     """OpenAI's batch format is known by its four keys."""
     return Format.BATCH if row.keys() >= BATCH_KEYS else Format.COLUMNS
+
+
+def parse(line: bytes) -> Row:
+    """The object of one line. Raises InputError that says why there is none."""
+    try:
+        text = line.removeprefix(BOM).decode()
+        row = json.loads(text, parse_constant=_not_json, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 (byte {error.start + 1} of the line)"
+        raise InputError(message) from None
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON: {error.msg.lower()} (column {error.colno})"
+        raise InputError(message) from None
+    except (RecursionError, ValueError) as error:
+        message = f"not valid JSON: {error}"
+        raise InputError(message) from None
+    if not isinstance(row, dict):
+        message = f"a JSON object is expected, not {type(row).__name__}"
+        raise InputError(message)
+    if "\\u" in text:  # only an escape can smuggle them in
+        for column, value in row.items():
+            _refuse_unstorable(column, column)
+            _refuse_unstorable(column, value)
+    return row
 
 
 def _told(path: Path, problems: list[tuple[int, str]], *, good: int) -> str:
@@ -90,7 +116,7 @@ def _scan(
             if not line.removeprefix(BOM).strip():
                 continue
             try:
-                row = _parse(line)
+                row = parse(line)
                 found = found or PromptFile(path, format_of(row))
                 _check_custom_id(row, number, found.format, custom_ids)
                 check(row, found.format)
@@ -113,25 +139,32 @@ def _check_custom_id(row: Row, number: int, line_format: Format, seen: dict[str,
         raise InputError(message)
 
 
-def _parse(line: bytes) -> Row:
-    try:
-        row = orjson.loads(line.removeprefix(BOM))
-    except orjson.JSONDecodeError as error:
-        if SURROGATE.search(line):
-            raise InputError("a lone surrogate (half of a \\uXXXX pair); mend it") from None
-        message = f"not valid JSON: {error.msg} (column {error.colno})"
-        raise InputError(message) from None
-    if not isinstance(row, dict):
-        message = f"a JSON object is expected, not {type(row).__name__}"
-        raise InputError(message)
-    _refuse_nul(row)
-    return row
+def _not_json(constant: str) -> NoReturn:
+    message = f"{constant} is no JSON value"
+    raise ValueError(message)
 
 
-def _refuse_nul(row: dict[str, Any]) -> None:
-    """Only then is the row searched for the place when its text has one at all."""
-    for column, value in row.items():
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
-        if "\x00" in text or "\\u0000" in text or "\x00" in column:
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        message = f"{number} is too large a number"
+        raise ValueError(message)
+    return value
+
+
+def _refuse_unstorable(column: str, value: Any) -> None:
+    """Databases take no NUL, and UTF-8 has no half of a surrogate pair."""
+    if isinstance(value, str):
+        if "\x00" in value:
             message = f"column {column!r}: a NUL character (U+0000); remove it"
             raise InputError(message)
+        if not is_encodable(value):
+            message = f"column {column!r}: a lone surrogate (half of a \\uXXXX pair); mend it"
+            raise InputError(message)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_unstorable(column, key)
+            _refuse_unstorable(column, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_unstorable(column, inner)

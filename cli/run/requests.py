@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from cli.errors import InputError
-from cli.run.template import fill
+from cli.run.template import fill, is_encodable
 from shared.catalog.deployments import Catalog
 from shared.catalog.fit import fit
 from shared.domain.errors import InvalidRequestError
@@ -37,11 +37,28 @@ class Wish:
     max_tokens: int | None
     temperature: float | None
 
+    def __post_init__(self) -> None:
+        """Raises InputError for text that no request can carry."""
+        for option in ("prompt", "system", "model"):
+            if not is_encodable(getattr(self, option) or ""):
+                message = f"--{option}: not UTF-8"
+                raise InputError(message)
+
+    @property
+    def for_columns(self) -> list[str]:
+        """The given options that mean nothing to a batch file, whose lines say it all."""
+        names = ("prompt", "system", "max_tokens", "temperature")
+        return [name for name in names if getattr(self, name) is not None]
+
 
 def from_columns(row: Row, wish: Wish) -> dict[str, Any]:
     """The request of a line of columns."""
     if OURS in row:
         message = f"the column {OURS!r} is where the answer goes; rename it"
+        raise InputError(message)
+    if wish.prompt is None and "prompt" not in row:
+        there = ", ".join(sorted(row)) or "none"
+        message = f'say --prompt "… {{{{column}}}} …"; the columns are: {there}'
         raise InputError(message)
     turns = [{"role": "system", "content": fill(wish.system, row)}] if wish.system else []
     turns.append({"role": "user", "content": fill(wish.prompt or "{{prompt}}", row)})

@@ -1,5 +1,6 @@
 """Prompts out of columns: `{{column}}` and nothing else."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,13 +10,8 @@ from cli.errors import InputError
 PLACE: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
 
-def columns_of(template: str) -> list[str]:
-    """The columns that a template names, in their order."""
-    return [match.group(1) for match in PLACE.finditer(template)]
-
-
 def fill(template: str, row: Mapping[str, Any]) -> str:
-    """The template with each `{{column}}` replaced by the row's value.
+    """The template with each `{{column}}` replaced by the row's value; what is no text, as JSON.
 
     Raises InputError that names a column that is not there, and those that are.
     """
@@ -27,6 +23,15 @@ def fill(template: str, row: Mapping[str, Any]) -> str:
             message = f"no column {column!r} for {{{{{column}}}}}; the columns are: {there}"
             raise InputError(message)
         found = row[column]
-        return found if isinstance(found, str) else str(found)
+        return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
     return PLACE.sub(value, template)
+
+
+def is_encodable(text: str) -> bool:
+    """Whether the text can be written as UTF-8: half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,11 +1,10 @@
 """Answers in the order and the shape of the file that asked."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import orjson
 
 from cli.errors import InputError
 from cli.run.reader import Format, PromptFile
@@ -63,13 +62,21 @@ async def write_answers(
                 while wanted in early:
                     found = early.pop(wanted)
                     written.count(found)
-                    file.write(orjson.dumps(line(row, found, prompts.format)) + b"\n")
+                    file.write(_as_bytes(line(row, found, prompts.format)))
                     row, wanted = next(rows, ({}, ""))
+        if wanted:
+            message = f"{out}: job {wanted} is not there any more; add --restart to begin anew"
+            raise InputError(message)
         half.replace(out)
     except OSError as error:
         message = f"{out}: {(error.strerror or str(error)).lower()}; choose another -o"
         raise InputError(message) from None
     return written
+
+
+def _as_bytes(found: dict[str, Any]) -> bytes:
+    """One line of JSON; the input's integers may be longer than 64 bits."""
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def line(row: Row, job: dict[str, Any], line_format: Format) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def test_many_bad_lines_are_counted_and_the_first_ten_shown(light: Command) -> N
     ("line", "says"),
     [
         ('{"question": "a\\u0000b"}', "column 'question': a NUL character"),
-        ('{"question": "a\\ud800b"}', "a lone surrogate"),
+        ('{"question": "a\\ud800b"}', "column 'question': a lone surrogate"),
         ('["question"]', "a JSON object is expected, not list"),
         ('{"question": "x", "promptmill": 1}', "the column 'promptmill' is where the answer"),
         ('{"other": "x"}', "no column 'question' for {{question}}; the columns are: other"),
@@ -136,6 +136,52 @@ def test_help_has_examples(light: Command) -> None:
     assert done.returncode == 0
     assert "--rehearse" in done.stdout
     assert "Examples" in done.stdout
+
+
+def test_answers_never_replace_their_prompts(light: Command) -> None:
+    light.write("p.jsonl", [GOOD])
+    arguments = ("--prompt", "{{question}}", "--rehearse", "--restart", "-o", "./p.jsonl")
+    assert "would replace the prompts" in refused(light, "p.jsonl", *arguments)
+    assert light.read("p.jsonl") == [GOOD]
+
+
+def test_options_that_a_batch_file_does_not_take_are_refused(light: Command) -> None:
+    light.write("b.jsonl", [batch_line()])
+    message = refused(light, "b.jsonl", "--prompt", "x", "--max-tokens", "5", "--rehearse")
+    assert "--prompt, --max-tokens: b.jsonl is an OpenAI batch file" in message
+
+
+def test_without_a_prompt_the_columns_are_listed(light: Command) -> None:
+    light.write("p.jsonl", [GOOD])
+    message = refused(light, "p.jsonl", "--rehearse")
+    assert "say --prompt" in message
+    assert "the columns are: question" in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "says"),
+    [
+        ("DATABASE_URL", "postgresql://a:hidden@127.0.0.1:9/x", "no database answers there"),
+        ("DATABASE_URL", "somewhere", "not a URL like postgresql://"),
+        ("REDIS_URL", "redis://:hidden@127.0.0.1:9/0", "no Valkey or Redis answers there"),
+        ("REDIS_URL", "somewhere", "no Valkey or Redis answers there"),
+    ],
+)
+def test_a_server_that_is_not_there_is_named_by_its_variable(
+    light: Command, variable: str, url: str, says: str
+) -> None:
+    light.write("p.jsonl", [GOOD])
+    (light.folder / ".env").write_text(f"{variable}={url}\n")
+    done = light("run", "p.jsonl", "--prompt", "{{question}}", "--rehearse")
+    assert done.returncode == 2
+    assert f"{variable}: {says}" in done.stderr
+    assert "hidden" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_without_a_database_says_what_to_set(light: Command) -> None:
+    done = light("migrate")
+    assert (done.returncode, "DATABASE_URL is not set" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["status", "down", "key"])

@@ -70,7 +70,7 @@ def test_openais_batch_file_comes_back_in_openais_batch_form(promptmill: Command
         assert row["response"]["body"]["choices"][0]["message"]["content"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_was_stopped_goes_on_where_it_was(
     promptmill: Command, number: signal.Signals
 ) -> None:
@@ -85,8 +85,9 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     children = promptmill.pids()
     assert len(children) >= 5
     os.kill(first.pid, number)
-    code = first.wait(60)
-    assert code == (130 if number == signal.SIGINT else -number)
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == (-number if number == signal.SIGKILL else 130)
+    assert "Traceback" not in said
     eventually("nothing of it is left", lambda: not [pid for pid in children if alive(pid)])
     assert not (promptmill.folder / "out.jsonl").exists()
 
@@ -136,6 +137,16 @@ def test_up_serves_runs_and_down_leaves_nothing(on_servers: Command) -> None:
     assert sql(on_servers.environ["DATABASE_URL"], "SELECT DISTINCT state FROM jobs") == [
         ("succeeded",)
     ]
+
+
+def test_a_database_of_ones_own_may_be_named_in_dotenv(on_servers: Command) -> None:
+    url = on_servers.environ.pop("DATABASE_URL").replace("+psycopg", "")
+    (on_servers.folder / ".env").write_text(f"DATABASE_URL={url}\n")
+    assert "up to date" in on_servers("migrate").stdout
+    on_servers.write("q.jsonl", questions(5))
+    done = on_servers(*RUN)
+    assert done.returncode == 0, done.stderr
+    assert sql(url, "SELECT count(*) FROM jobs") == [(5,)]
 
 
 def test_an_occupied_port_is_named(on_servers: Command) -> None:
