@@ -57,7 +57,8 @@ def main() -> None:
     except ValueError as error:
         _refuse(str(error))
     except OSError as error:
-        _refuse(f"{error.filename or f'--port {options.port}'}: {error.strerror or error}")
+        place = error.filename or f"--host {options.host} --port {options.port}"
+        _refuse(f"{place}: {error.strerror or error}")
 
 
 def _refuse(message: str) -> NoReturn:

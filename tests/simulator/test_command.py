@@ -38,6 +38,7 @@ async def test_a_script_file_and_limits_hold_from_the_start(tmp_path: Path) -> N
         (("--latency-spread", "2"), "--latency-spread"),
         (("--output-tokens", "9-2"), "--output-tokens"),
         (("--port", "70000"), "--port"),
+        (("--host", "192.0.2.1"), "--host 192.0.2.1"),
         (("--model", "acme=1,2"), "--model"),
         (("--model", "acme=1,NaN,2"), "--model"),
         (("--ledger", "/nowhere/bill.jsonl"), "/nowhere/bill.jsonl"),
