@@ -46,9 +46,7 @@ def run(  # noqa: PLR0913 - each is an option
     system: Annotated[str | None, typer.Option(help="A system message, likewise.")] = None,
     model: Annotated[str | None, typer.Option(help="AI_DEFAULT_MODEL where absent.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="The most output tokens.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(min=0, max=2, help="The model's own where absent.")
-    ] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Use the simulator: no key, no money.")
     ] = False,
