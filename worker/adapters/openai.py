@@ -16,9 +16,24 @@ from worker.adapters.openai_wire import WireError, classify, from_wire, retry_af
 
 KEY_FOR_KEYLESS: Final = "none"
 """Servers that want no key still get a header: the client insists on one."""
-NOTHING_SENT: Final = (aiohttp.ClientConnectorError,)
-"""Only aiohttp's own word counts: the transport above it calls a dropped connection a connect
-timeout, too."""
+
+
+class DeafClient(openai.AsyncOpenAI):
+    """The official client with ears for its owner only.
+
+    It would put organization, project and any header of OPENAI_CUSTOM_HEADERS on the wire, a
+    foreign key among them.
+    """
+
+    @property
+    def default_headers(self) -> dict[str, str | openai.Omit]:
+        """What every request says beside the key."""
+        return {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": self.user_agent,
+            **self.platform_headers(),
+        }
 
 
 class OpenAIAdapter:
@@ -35,32 +50,30 @@ class OpenAIAdapter:
     ) -> None:
         """Must be made on the event loop that will use it."""
         self._clock = clock
-        self._client = openai.AsyncOpenAI(
+        self._connect_timeout = connect_timeout
+        self._client = DeafClient(
             api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
             base_url=base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(600.0, connect=connect_timeout),
             http_client=openai.DefaultAioHttpClient(
                 limits=httpx2.Limits(
                     max_connections=connections, max_keepalive_connections=connections
                 )
             ),
         )
-        # The client fills these from the environment; only what we hand over shall count.
-        self._client.organization = None
-        self._client.project = None
 
     async def complete(
         self, request: GenerationRequest, *, model: str, attempt_id: str, timeout: float
     ) -> Answer:
         """One POST /chat/completions; see Adapter.complete."""
+        patience = httpx2.Timeout(timeout, connect=min(timeout, self._connect_timeout))
         try:
             # Half the CPU of `chat.completions.create`: no pydantic models on the way.
             response = await self._client.post(
                 "/chat/completions",
                 cast_to=httpx2.Response,
                 body=to_wire(request, model),
-                options={"headers": {"x-client-request-id": attempt_id}, "timeout": timeout},
+                options={"headers": {"x-client-request-id": attempt_id}, "timeout": patience},
             )
         except openai.APIStatusError as error:
             raise self._refusal(error) from None
@@ -97,19 +110,30 @@ class OpenAIAdapter:
 
 def _connection_error(error: openai.APIConnectionError) -> CallError:
     """Tell apart what was never sent from what may have been billed."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, NOTHING_SENT):
+    cause = _cause_below_transport(error)
+    match cause:
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
             return CallError(FailureKind.UNREACHABLE, f"no connection: {_name(cause)}")
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, openai.APITimeoutError):
-        return CallError(FailureKind.TIMEOUT, "the provider did not answer in time")
-    return CallError(FailureKind.CONNECTION, f"the connection broke: {_name(error.__cause__)}")
+        case TimeoutError():
+            return CallError(FailureKind.TIMEOUT, "the provider did not answer in time")
+        case _:
+            return CallError(FailureKind.CONNECTION, f"the connection broke: {_name(cause)}")
+
+
+def _cause_below_transport(error: BaseException) -> BaseException:
+    """The word of aiohttp: the transport above it calls a dropped connection a timeout, too."""
+    cause = error
+    while not isinstance(cause, aiohttp.ClientError):
+        below = cause.__cause__ or cause.__context__
+        if below is None:
+            break
+        cause = below
+    return cause
 
 
 def _message_of(body: object) -> str | None:
     return str(body["message"]) if isinstance(body, dict) and body.get("message") else None
 
 
-def _name(error: BaseException | None) -> str:
+def _name(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:300]

@@ -1,9 +1,11 @@
 """OpenAI's chat dialect as pure functions: to the wire, from the wire, and its errors."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any, Final
 
 from shared.domain.failure import FailureKind
@@ -20,6 +22,8 @@ FINISH_REASONS: Final = {
     "content_filter": FinishReason.CONTENT_FILTER,
 }
 MAX_RETRY_AFTER: Final = 24 * 3600.0
+MAX_TOKENS: Final = 10**9
+"""What is above any model's reach is a fault of the server, and its cost fits no column."""
 
 # Type and code are asked before the status: a 429 may mean "slower" or "never again".
 KIND_OF_CODE: Final = {
@@ -85,7 +89,7 @@ def from_wire(body: Any) -> GenerationResult:
         content, refusal = message.get("content"), message.get("refusal")
         usage = usage_from_wire(body.get("usage"))
         model = str(body["model"])
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         message = f"the reply is not a chat completion ({type(error).__name__}: {error})"
         raise WireError(message) from None
     if not isinstance(content, str) and not isinstance(refusal, str):
@@ -107,10 +111,10 @@ def usage_from_wire(usage: Any) -> Usage | None:
     prompt_details = usage.get("prompt_tokens_details") or {}
     completion_details = usage.get("completion_tokens_details") or {}
     return Usage(
-        input_tokens=int(usage["prompt_tokens"]),
-        cached_tokens=int(prompt_details.get("cached_tokens") or 0),
-        output_tokens=int(usage["completion_tokens"]),
-        reasoning_tokens=int(completion_details.get("reasoning_tokens") or 0),
+        input_tokens=_tokens(usage["prompt_tokens"]),
+        cached_tokens=_tokens(prompt_details.get("cached_tokens") or 0),
+        output_tokens=_tokens(usage["completion_tokens"]),
+        reasoning_tokens=_tokens(completion_details.get("reasoning_tokens") or 0),
     )
 
 
@@ -129,18 +133,27 @@ def classify(status: int, error: Any) -> FailureKind:
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds that the reply asks to wait: as milliseconds, seconds or a date; None if silent."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return _bounded(float(milliseconds) / 1000)
-        if value := headers.get("retry-after"):
-            if value.replace(".", "", 1).isdigit():
-                return _bounded(float(value))
-            date = parsedate_to_datetime(value)
-            return _bounded((date.astimezone(UTC) - now).total_seconds())
-    except ValueError:
-        return None
+    forms: tuple[Callable[[], float], ...] = (
+        lambda: float(headers["retry-after-ms"]) / 1000,
+        lambda: float(headers["retry-after"]),
+        lambda: _until(headers["retry-after"], now),
+    )
+    for form in forms:
+        with suppress(KeyError, ValueError, OverflowError):
+            seconds = form()
+            if isfinite(seconds):
+                return min(max(seconds, 0.0), MAX_RETRY_AFTER)
     return None
 
 
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+def _until(date: str, now: datetime) -> float:
+    at = parsedate_to_datetime(date)
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+
+
+def _tokens(count: Any) -> int:
+    """A count that can be billed. Raises ValueError for any other."""
+    tokens = int(count)
+    if not 0 <= tokens <= MAX_TOKENS:
+        raise ValueError(f"{tokens} tokens")
+    return tokens
