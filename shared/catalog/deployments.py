@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
 from shared.domain.errors import ConfigurationError, UnknownModelError
 
 REHEARSAL_PREFIX: Final = "rehearsal:"
+SECTIONS: Final = ("providers", "models", "limits")
 T = TypeVar("T")
 
 
@@ -19,14 +20,14 @@ T = TypeVar("T")
 class Limits:
     """What a provider grants one deployment; 0 means no limit of that kind."""
 
-    requests: int = 0
+    requests: NonNegativeInt = 0
     """Per window."""
-    tokens: int = 0
+    tokens: NonNegativeInt = 0
     """Per window."""
-    concurrency: int = 0
-    window: float = 60.0
+    concurrency: NonNegativeInt = 0
+    window: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """Seconds."""
-    margin: float = 0.005
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
     """The part of a limit left unused: `margin * window` seconds of jitter on the way to the
     provider cannot bring two windows together."""
 
@@ -48,9 +49,9 @@ class Model:
     """What callers name."""
 
     id: str
-    context_window: int
-    max_output: int
-    default_output: int = 1024
+    context_window: PositiveInt
+    max_output: PositiveInt
+    default_output: PositiveInt = 1024
     """`max_tokens` where the request has none: it is what rate and money are reserved for."""
     sampling: bool = True
     provider: str = "openai"
@@ -134,19 +135,22 @@ def load_catalog(overlay: Path | None = None, *, simulator_url: str | None = Non
     Raises ConfigurationError that names the file and the entry.
     """
     table = tomllib.loads((files("shared.catalog") / "catalog.toml").read_text("utf-8"))
+    source = str(overlay or "catalog.toml")
     if overlay is not None:
         table = _laid_over(table, _read(overlay))
-    source = str(overlay or "catalog.toml")
+        _check_shape(source, table)
     if simulator_url is not None:
         table["providers"]["simulator"]["base_url"] = f"{simulator_url}/v1"
-    return Catalog(
+    catalog = Catalog(
         providers=_entries(source, table, "providers", Provider),
         models=_entries(source, table, "models", Model),
         limits={
             name: _entry(source, f"limits.{name}", Limits, values)
-            for name, values in table.get("limits", {}).items()
+            for name, values in table["limits"].items()
         },
     )
+    _check_names(source, catalog)
+    return catalog
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -155,9 +159,37 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         message = f"PROMPTMILL_CATALOG names {path}, which does not exist"
         raise ConfigurationError(message) from None
+    except OSError as error:
+        message = f"PROMPTMILL_CATALOG names {path}, which cannot be read: {error.strerror}"
+        raise ConfigurationError(message) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"the catalog {path} is not TOML: {error}"
         raise ConfigurationError(message) from None
+
+
+def _check_shape(source: str, table: dict[str, Any]) -> None:
+    """Sections hold tables of settings, and there are no others. Raises ConfigurationError."""
+    for section, entries in table.items():
+        if section not in SECTIONS:
+            message = f"{source}: [{section}] is unknown; the sections are {', '.join(SECTIONS)}"
+            raise ConfigurationError(message)
+        for name, values in entries.items() if isinstance(entries, dict) else [("NAME", None)]:
+            if not isinstance(values, dict):
+                message = f"{source}: {section}.{name} must be a table of settings"
+                raise ConfigurationError(message)
+
+
+def _check_names(source: str, catalog: Catalog) -> None:
+    """What is named exists: a limit that nobody obeys is a mistake. Raises ConfigurationError."""
+    for model in catalog.models.values():
+        if model.provider not in catalog.providers:
+            message = f"{source}: models.{model.id}: no provider is called {model.provider!r}"
+            raise ConfigurationError(message)
+    for name in catalog.limits:
+        provider, slash, model_id = name.partition("/")
+        if provider not in catalog.providers or (slash and model_id not in catalog.models):
+            message = f"{source}: limits.{name}: it names no provider and no provider/model"
+            raise ConfigurationError(message)
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +205,7 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def _entries(source: str, table: dict[str, Any], section: str, kind: type[T]) -> dict[str, T]:
     return {
         name: _entry(source, f"{section}.{name}", kind, {**values, "id": name})
-        for name, values in table.get(section, {}).items()
+        for name, values in table[section].items()
     }
 
 

@@ -1,0 +1,138 @@
+"""The catalog: what is built in, what an overlay changes, and how a mistake in it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.catalog.deployments import Limits, load_catalog, route_of
+from shared.domain.errors import ConfigurationError, UnknownModelError
+
+CATALOG = load_catalog()
+
+
+def overlay(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_built_in_catalog_reads_without_an_overlay() -> None:
+    assert {"openai", "simulator"} <= set(CATALOG.providers)
+    for model in CATALOG.models.values():
+        assert model.default_output <= model.max_output <= model.context_window
+        assert [each.provider.id for each in CATALOG.plan(model.id)] == [model.provider]
+
+
+def test_an_overlay_replaces_single_values_and_adds_tables(tmp_path: Path) -> None:
+    text = """
+    [limits.openai]
+    requests = 7
+    [limits."openai/gpt-4o"]
+    concurrency = 3
+    [providers.local]
+    adapter = "openai"
+    base_url = "http://localhost:8000/v1"
+    [models.llama]
+    provider = "local"
+    price_model = "gpt-4.1-nano"
+    context_window = 8000
+    max_output = 2000
+    """
+    catalog = load_catalog(overlay(tmp_path, text))
+    [mini] = catalog.plan("gpt-4.1-mini")
+    [omni] = catalog.plan("gpt-4o")
+    [llama] = catalog.plan("llama")
+    assert (mini.limits.requests, mini.limits.tokens) == (7, CATALOG.limits["openai"].tokens)
+    assert omni.limits == Limits(concurrency=3)
+    assert (llama.id, llama.queue, llama.limits) == ("local/llama", "local", Limits())
+    assert (llama.model.priced_as, mini.model.priced_as) == ("gpt-4.1-nano", "gpt-4.1-mini")
+    assert catalog.find("local/llama") == llama
+
+
+def test_a_rehearsal_never_meets_a_real_provider_and_real_work_never_the_stand_in() -> None:
+    catalog = load_catalog(simulator_url="http://127.0.0.1:5")
+    for model in catalog.models.values():
+        real = catalog.plan(route_of(model, rehearse=False))
+        staged = catalog.plan(route_of(model, rehearse=True))
+        assert not any(deployment.provider.rehearsal for deployment in real)
+        assert [deployment.provider.id for deployment in staged] == ["simulator"]
+    assert catalog.providers["simulator"].base_url == "http://127.0.0.1:5/v1"
+
+
+def test_a_route_of_a_model_that_is_gone_has_no_deployment() -> None:
+    assert CATALOG.plan("gpt-gone") == CATALOG.plan("rehearsal:gpt-gone") == ()
+    with pytest.raises(KeyError):
+        CATALOG.find("openai/gpt-gone")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("gpt4.1-mini", "gpt-4.1-mini"),
+        ("gpt-4o-mimi", "gpt-4o-mini"),
+        ("GPT-4o", "gpt-4o"),
+        ("zzz", min(CATALOG.models)),
+        ("", min(CATALOG.models)),
+    ],
+)
+def test_an_unknown_model_is_told_with_near_ones(name: str, near: str) -> None:
+    with pytest.raises(UnknownModelError) as caught:
+        CATALOG.model(name)
+    assert caught.value.field == "model"
+    assert repr(name) in caught.value.message
+    assert near in caught.value.message
+
+
+def test_a_missing_overlay_names_the_variable_and_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.toml"
+    with pytest.raises(ConfigurationError) as caught:
+        load_catalog(path)
+    assert caught.value.message == f"PROMPTMILL_CATALOG names {path}, which does not exist"
+
+
+def test_a_folder_is_no_overlay(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"PROMPTMILL_CATALOG names {tmp_path}, which"):
+        load_catalog(tmp_path)
+
+
+def test_an_overlay_that_is_no_text_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match=r"mine\.toml is not TOML"):
+        load_catalog(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("[limits.openai\n", "is not TOML"),
+        ("[limit.openai]\nrequests = 5\n", "[limit]"),
+        ("limits = 5\n", "limits.NAME must be a table"),
+        ("[limits]\nopenai = 5\n", "limits.openai must be a table"),
+        ("models = []\n", "models.NAME must be a table"),
+        ("[providers]\nsimulator = 'x'\n", "providers.simulator must be a table"),
+        ("[limits.openai]\nrequest = 5\n", "[limits.openai] has an unknown setting 'request'"),
+        ("[limits.openai]\nrequests = 'many'\n", "limits.openai.requests: "),
+        ("[limits.openai]\nrequests = -1\n", "limits.openai.requests: "),
+        ("[limits.openai]\nwindow = 0\n", "limits.openai.window: "),
+        ("[limits.openai]\nwindow = nan\n", "limits.openai.window: "),
+        ("[limits.openai]\nmargin = nan\n", "limits.openai.margin: "),
+        ("[limits.openai]\nmargin = 1\n", "limits.openai.margin: "),
+        ("[limits.opneai]\nrequests = 5\n", "limits.opneai: it names no provider"),
+        ("[limits.'openai/gpt-5o']\nrequests = 5\n", "limits.openai/gpt-5o: it names no"),
+        ("[models.mine]\nmax_output = 5\n", "models.mine.context_window: "),
+        ("[models.gpt-4o]\nmax_output = 0\n", "models.gpt-4o.max_output: "),
+        ("[models.gpt-4o]\nprovider = 'acme'\n", "models.gpt-4o: no provider is called 'acme'"),
+        ("[providers.acme]\nbase_url = 'x'\n", "providers.acme.adapter: "),
+        ("[providers.acme]\nadapter = 5\n", "providers.acme.adapter: "),
+    ],
+)
+def test_a_mistake_in_an_overlay_names_the_file_and_the_entry(
+    tmp_path: Path, text: str, entry: str
+) -> None:
+    path = overlay(tmp_path, text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_catalog(path, simulator_url="http://127.0.0.1:5")
+    assert str(path) in caught.value.message
+    assert entry in caught.value.message
+    assert "\n" not in caught.value.message
