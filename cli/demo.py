@@ -17,7 +17,8 @@ from cli.stack.options import ROOT_HOME
 PROMPTS: Final = Path("examples/prompts.jsonl")
 PROMPT: Final = "Answer in one short sentence, for a {{reader}}: {{question}}"
 ANSWERS: Final = Path("demo-answers.jsonl")
-SAMPLES: Final = 3
+SAMPLE_STEP: Final = 40
+"""Of 120 answers, three of different questions are shown."""
 SAMPLE_WIDTH: Final = 100
 
 
@@ -55,7 +56,7 @@ def _home() -> Path:
 
 def _show_samples() -> None:
     with ANSWERS.open("rb") as answers:
-        for line in islice(answers, SAMPLES):
+        for line in islice(answers, 0, None, SAMPLE_STEP):
             row = orjson.loads(line)
             content = str(row[OURS]["content"])
             typer.echo(f"\n  {row['question']}\n  → {content[:SAMPLE_WIDTH]}…")

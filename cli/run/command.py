@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Final
 
 from cli import client
-from cli.errors import InputError
+from cli.errors import InputError, stderr
 from cli.local.environment import Surroundings
 from cli.local.stack import Address, Want, find_running, local_stack
 from cli.run.audit import simulator_bill
@@ -21,7 +21,9 @@ from cli.run.requests import Row, Wish, checked, from_batch_line, from_columns
 from cli.run.sidecar import Sidecar, begin_or_resume, fingerprint, path_for, save
 from cli.run.submit import MakeLine, submit
 from cli.run.writer import Written, write_answers
+from cli.stack.supervisor import ServiceStatus, Status
 from shared.catalog.deployments import Catalog, route_of
+from shared.domain.errors import UnavailableError
 
 POLL_SECONDS: Final = 0.4
 OUTAGE_SECONDS: Final = 60.0
@@ -77,6 +79,9 @@ def execute(order: Order) -> Report:
         return asyncio.run(_run(order, prompts, sidecar, resumed=resumed))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    except UnavailableError as error:
+        message = f"{error.message} for {OUTAGE_SECONDS:.0f} s; {interrupted_note(order)}"
+        raise UnavailableError(message) from None
 
 
 async def _run(order: Order, prompts: PromptFile, sidecar: Sidecar, *, resumed: bool) -> Report:
@@ -111,8 +116,15 @@ async def _stack(order: Order) -> AsyncIterator[Address]:
         yield running
         return
     want = Want(command="run", simulator=order.rehearse)
-    async with local_stack(want, lambda _: None) as (address, _):
+    async with local_stack(want, _tell_restart) as (address, _):
         yield address
+
+
+def _tell_restart(status: ServiceStatus) -> None:
+    """A run that stands still because something dies again and again shall say so."""
+    if status.status is Status.RESTARTING:
+        again = f"{status.name} ended and is started again ({status.restarts})"
+        stderr.print(f"  {again}; its log is in the home's folder `logs`", markup=False)
 
 
 def _line_maker(order: Order, line_format: Format, run_id: str) -> MakeLine:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Command, eventually, sql
 from tests.cli.test_bad_input import batch_line
+from tests.mill import QUICK_LEASES
 
 GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k-test.jsonl"
 
@@ -100,6 +101,23 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     billed = sum(line["cost_nano"] for line in ledger(promptmill))
     assert billed <= report["cost_nano"]
     assert (billed == report["cost_nano"]) or report["unknown_costs"] > 0
+
+
+def test_a_worker_that_dies_is_started_again_and_said(promptmill: Command) -> None:
+    asked = questions(100)
+    promptmill.write("q.jsonl", asked)
+    promptmill.slow(per_minute=1200)
+    promptmill.environ |= QUICK_LEASES
+    run = promptmill.start(*RUN)
+    path = promptmill.home / "rehearsal-ledger.jsonl"
+    eventually(
+        "some are answered", lambda: path.exists() and len(path.read_bytes().splitlines()) > 10
+    )
+    os.kill(promptmill.state()["services"]["worker1"]["pid"], signal.SIGKILL)
+    said, _ = run.communicate(timeout=100)
+    assert run.returncode == 0, said
+    assert "worker1 ended and is started again" in said
+    check_answers(promptmill.read("out.jsonl"), asked)
 
 
 def test_failed_lines_are_said_and_the_exit_code_is_1(
