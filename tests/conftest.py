@@ -1,14 +1,17 @@
 """Real servers for every test: one Postgres and one Valkey a session, a database a test."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 
 import pytest
 import redis
+from sqlalchemy import text
 
 from cli.stack.servers import Servers
+from shared.db.engine import Database
 from shared.db.migrate import migrate
 from tests.environment import environment
+from tests.life import WORKER, Life
 
 TEMPLATE = "promptmill_template"
 NUMBERS = count()
@@ -42,3 +45,17 @@ def redis_url(servers: Servers) -> str:
 def environ(database_url: str, redis_url: str) -> dict[str, str]:
     """The environment of a process that serves this test."""
     return environment(database_url, redis_url)
+
+
+@pytest.fixture
+async def life(database_url: str) -> AsyncIterator[Life]:
+    """A database with two tenants and one worker."""
+    database = Database(database_url)
+    life = Life(database)
+    async with database.transaction() as connection:
+        await connection.execute(
+            text("INSERT INTO tenants (id, name) VALUES ('ten_a', 'a'), ('ten_b', 'b')")
+        )
+    await life.register(WORKER)
+    yield life
+    await database.close()

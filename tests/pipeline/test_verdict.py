@@ -1,0 +1,169 @@
+"""Each way a call can end: what becomes of the job, its tries, its money and its deployment."""
+
+from typing import NamedTuple
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.catalog.deployments import load_catalog
+from shared.domain.attempt import AttemptState
+from shared.domain.clock import SystemClock
+from shared.domain.failure import FailureKind
+from shared.domain.generation import FinishReason, GenerationResult, Usage
+from shared.domain.job import JobState, WaitReason
+from tests.pipeline.attempts import DEPLOYMENT, attempt
+from worker.adapters.base import Answer, CallError
+from worker.pipeline.verdict import BACKOFF_CAP, backoff, failed, interrupted, succeeded
+
+CATALOG = load_catalog()
+QUEUED, SCHEDULED, FAILED = JobState.QUEUED, JobState.SCHEDULED, JobState.FAILED
+REFUSED, BROKEN, UNKNOWN = AttemptState.REFUSED, AttemptState.FAILED, AttemptState.UNKNOWN
+
+
+class End(NamedTuple):
+    """What follows a failure; a charge of None is the hold, a 1 says yes."""
+
+    job: JobState
+    attempt: AttemptState
+    charge: int | None
+    spends_try: int
+    elsewhere: int
+    rest: float
+
+
+ENDS = {
+    FailureKind.RATE_LIMITED: End(QUEUED, REFUSED, 0, 0, 0, 1.0),
+    FailureKind.QUOTA: End(SCHEDULED, REFUSED, 0, 1, 1, 60.0),
+    FailureKind.AUTH: End(SCHEDULED, REFUSED, 0, 1, 1, 30.0),
+    FailureKind.NOT_FOUND: End(SCHEDULED, REFUSED, 0, 1, 1, 10.0),
+    FailureKind.CONTEXT_LENGTH: End(FAILED, REFUSED, 0, 0, 0, 0.0),
+    FailureKind.TOO_LARGE: End(FAILED, REFUSED, 0, 0, 0, 0.0),
+    FailureKind.CONTENT_FILTERED: End(FAILED, REFUSED, 0, 0, 0, 0.0),
+    FailureKind.BAD_REQUEST: End(FAILED, REFUSED, 0, 0, 0, 0.0),
+    FailureKind.OVERLOADED: End(SCHEDULED, BROKEN, 0, 1, 1, 1.0),
+    FailureKind.SERVER: End(SCHEDULED, BROKEN, 0, 1, 1, 0.0),
+    FailureKind.UNREACHABLE: End(SCHEDULED, BROKEN, 0, 1, 1, 0.0),
+    FailureKind.TIMEOUT: End(SCHEDULED, UNKNOWN, None, 1, 1, 0.0),
+    FailureKind.CONNECTION: End(SCHEDULED, UNKNOWN, None, 1, 1, 0.0),
+    FailureKind.BAD_RESPONSE: End(SCHEDULED, UNKNOWN, None, 1, 0, 0.0),
+    FailureKind.INTERRUPTED: End(QUEUED, UNKNOWN, None, 0, 0, 0.0),
+    FailureKind.INTERNAL: End(FAILED, UNKNOWN, None, 0, 0, 0.0),
+}
+
+
+def test_the_table_of_ends_is_whole() -> None:
+    assert set(ENDS) == set(FailureKind)
+
+
+@pytest.mark.parametrize(("kind", "end"), ENDS.items())
+def test_each_failure_has_its_consequences(kind: FailureKind, end: End) -> None:
+    decision = failed(attempt(), CallError(kind, "words", provider_request_id="req_1"), 12)
+    leaving = decision.leaving
+    assert end == End(
+        job=leaving.job_state,
+        attempt=leaving.attempt_state,
+        charge=leaving.cost_nano,
+        spends_try=leaving.spends_try,
+        elsewhere=leaving.tried == DEPLOYMENT,
+        rest=decision.block_seconds,
+    )
+    assert (leaving.attempt_id, leaving.job_id, leaving.epoch) == ("att_1", "job_1", 3)
+    assert (leaving.failure_kind, leaving.error, leaving.latency_ms) == (kind, "words", 12)
+    assert leaving.provider_request_id == "req_1"
+    assert leaving.result is None
+    waits = WaitReason.BACKOFF if end.job is SCHEDULED else None
+    assert leaving.wait_reason is waits
+
+
+@pytest.mark.parametrize(("kind", "end"), ENDS.items())
+def test_the_last_try_is_the_last_only_for_what_spends_tries(kind: FailureKind, end: End) -> None:
+    last = failed(attempt(tries=4), CallError(kind, "words"), 1).leaving
+    earlier = failed(attempt(tries=3), CallError(kind, "words"), 1).leaving
+    assert last.job_state is (FAILED if end.spends_try else end.job)
+    assert earlier.job_state is end.job
+
+
+@pytest.mark.parametrize(("kind", "end"), ENDS.items())
+def test_a_named_wait_is_obeyed(kind: FailureKind, end: End) -> None:
+    decision = failed(attempt(), CallError(kind, "words", retry_after=777.0), 1)
+    assert decision.leaving.delay_seconds == 777.0
+    assert decision.block_seconds == (777.0 if end.rest else 0.0)
+
+
+def test_a_named_wait_of_nothing_is_no_invitation_to_hammer() -> None:
+    decision = failed(attempt(), CallError(FailureKind.RATE_LIMITED, "words", retry_after=0.0), 1)
+    assert decision.block_seconds == 1.0
+
+
+@given(tries=st.integers(0, 1000))
+def test_a_pause_grows_to_its_cap_and_is_jittered_above_its_half(tries: int) -> None:
+    ceiling = min(2.0**tries, BACKOFF_CAP)
+    assert ceiling / 2 <= backoff(tries) <= ceiling
+
+
+def test_pauses_of_one_try_differ() -> None:
+    assert len({backoff(3) for _ in range(50)}) > 40
+
+
+@pytest.mark.parametrize(
+    ("sent", "state", "charge"), [(True, UNKNOWN, None), (False, AttemptState.FAILED, 0)]
+)
+def test_what_we_break_off_is_charged_only_if_it_was_sent(
+    sent: bool,  # noqa: FBT001 - the case
+    state: AttemptState,
+    charge: int | None,
+) -> None:
+    decision = interrupted(attempt(tries=4), to=QUEUED, reason="drained", sent=sent)
+    leaving = decision.leaving
+    assert (leaving.attempt_state, leaving.cost_nano) == (state, charge)
+    assert (leaving.job_state, leaving.spends_try, decision.block_seconds) == (QUEUED, False, 0.0)
+    assert (leaving.failure_kind, leaving.error) == (FailureKind.INTERRUPTED, "drained")
+
+
+def answer(usage: Usage | None) -> Answer:
+    result = GenerationResult(
+        content="naïve \x00", finish_reason=FinishReason.LENGTH, model="m-1", usage=usage
+    )
+    return Answer(result, "req_1")
+
+
+def test_an_answer_is_stored_whole_with_its_exact_cost() -> None:
+    usage = Usage(input_tokens=100, cached_tokens=40, output_tokens=10, reasoning_tokens=5)
+    deployment = CATALOG.find(DEPLOYMENT)
+    decision = succeeded(attempt(), deployment, answer(usage), 250, SystemClock())
+    leaving = decision.leaving
+    assert (leaving.attempt_state, leaving.job_state) == (
+        AttemptState.ANSWERED,
+        JobState.SUCCEEDED,
+    )
+    assert leaving.cost_nano == 60 * 400 + 40 * 100 + 10 * 1600
+    assert orjson.loads(leaving.result or "") == {
+        "content": "naïve \x00",
+        "finish_reason": "length",
+        "model": "m-1",
+        "usage": orjson.loads(leaving.usage or ""),
+        "refusal": None,
+    }
+    assert orjson.loads(leaving.price or "")["model"] == "gpt-4.1-mini"
+    assert (leaving.provider_request_id, leaving.latency_ms) == ("req_1", 250)
+    assert decision.block_seconds == 0.0
+
+
+def test_an_answer_without_usage_stands_and_its_hold_is_charged() -> None:
+    leaving = succeeded(attempt(), CATALOG.find(DEPLOYMENT), answer(None), 1, SystemClock()).leaving
+    assert leaving.job_state is JobState.SUCCEEDED
+    assert (leaving.cost_nano, leaving.usage, leaving.price) == (None, None, None)
+
+
+def test_an_answer_without_a_price_stands_and_its_hold_is_charged() -> None:
+    model = load_catalog().models["gpt-4o"]
+    unpriced = CATALOG.deployment(
+        CATALOG.providers["openai"], type(model)(id="llama", context_window=9, max_output=9)
+    )
+    usage = Usage(input_tokens=1, output_tokens=1)
+    leaving = succeeded(attempt(), unpriced, answer(usage), 1, SystemClock()).leaving
+    assert leaving.job_state is JobState.SUCCEEDED
+    assert (leaving.cost_nano, leaving.price) == (None, None)
+    assert orjson.loads(leaving.usage or "")["input_tokens"] == 1
