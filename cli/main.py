@@ -59,24 +59,25 @@ def run(  # noqa: PLR0913 - each is an option
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """Answer every prompt of a file, also with no stack running; repeat it to resume."""
-    wish = Wish(
-        prompt=prompt,
-        system=system,
-        model=model or Surroundings.read().default_model(),
-        max_tokens=max_tokens,
-        temperature=temperature,
-    )
-    order = command.Order(
-        file=file,
-        out=out or file.with_name(f"{file.stem}.answers.jsonl"),
-        wish=wish,
-        rehearse=rehearse,
-        lane=_lane(lane),
-        tries=tries,
-        restart=restart,
-        quiet=as_json,
-    )
-    _finish(order, as_json=as_json)
+    with told_plainly():
+        wish = Wish(
+            prompt=prompt,
+            system=system,
+            model=model or Surroundings.read().default_model(),
+            max_tokens=max_tokens,
+            temperature=temperature,
+        )
+        order = command.Order(
+            file=file,
+            out=out or file.parent / f"{file.stem}.answers.jsonl",
+            wish=wish,
+            rehearse=rehearse,
+            lane=_lane(lane),
+            tries=tries,
+            restart=restart,
+            quiet=as_json,
+        )
+        _finish(order, as_json=as_json)
 
 
 @app.command()
@@ -143,12 +144,11 @@ def main() -> None:
 
 def _finish(order: command.Order, *, as_json: bool) -> None:
     """Run the order, say how it went, and set the exit code."""
-    with told_plainly():
-        try:
-            done = command.execute(order)
-        except KeyboardInterrupt:
-            stderr.print(f"\npromptmill: {command.interrupted_note(order)}", markup=False)
-            raise typer.Exit(Exit.INTERRUPTED) from None
+    try:
+        done = command.execute(order)
+    except KeyboardInterrupt:
+        stderr.print(f"\npromptmill: {command.interrupted_note(order)}", markup=False)
+        raise typer.Exit(Exit.INTERRUPTED) from None
     if as_json:
         sys.stdout.write(json.dumps(report.as_json(done)) + "\n")
     else:

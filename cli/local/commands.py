@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -30,7 +31,10 @@ SHOWN: Final = {Status.READY, Status.RESTARTING, Status.STOPPED}
 def up(*, workers: int, port: int | None, simulator: bool) -> None:
     """Run the stack until a signal."""
     want = Want(command="up", workers=workers, port=port, simulator=simulator)
-    asyncio.run(_up(want))
+    try:
+        asyncio.run(_up(want))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def down() -> None:
@@ -72,13 +76,19 @@ def status(*, as_json: bool) -> Exit:
 
 
 async def _up(want: Want) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    """Until a signal; one that comes before all is ready breaks the start off."""
+    stop, starting = asyncio.Event(), asyncio.current_task()
+    _on_signal(starting.cancel if starting else stop.set)
     async with local_stack(want, _tell) as (address, _):
+        _on_signal(stop.set)
         _welcome(address)
         await stop.wait()
         typer.echo("stopping")
+
+
+def _on_signal(act: Callable[[], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, act)
 
 
 def _tell(status: ServiceStatus) -> None:

@@ -26,8 +26,14 @@ class Surroundings:
 
     @classmethod
     def read(cls) -> "Surroundings":
-        """What is set wins over what `.env` says."""
-        below = {name: value for name, value in dotenv_values(DOTENV).items() if value is not None}
+        """What is set wins over what `.env` says. Raises ConfigurationError."""
+        try:
+            found = dotenv_values(DOTENV)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = "not UTF-8" if isinstance(error, ValueError) else error.strerror
+            message = f"{DOTENV} in this folder cannot be read: {reason}"
+            raise ConfigurationError(message) from None
+        below = {name: value for name, value in found.items() if value is not None}
         return cls({**below, **os.environ})
 
     def options(self) -> StackOptions:

@@ -39,6 +39,8 @@ class Wish:
 
     def __post_init__(self) -> None:
         """Raises InputError for text that no request can carry."""
+        if self.prompt is not None and not self.prompt.strip():
+            raise InputError("--prompt: it is empty")
         for option in ("prompt", "system", "model"):
             if not is_encodable(getattr(self, option) or ""):
                 message = f"--{option}: not UTF-8"

@@ -96,6 +96,23 @@ def test_a_missing_key_names_the_variable_and_the_way_out(light: Command) -> Non
     assert "--rehearse" in message
 
 
+@pytest.mark.parametrize("prompt", ["\udcff {{question}}", " "])
+def test_a_prompt_that_no_request_can_carry_is_refused(light: Command, prompt: str) -> None:
+    light.write("p.jsonl", [GOOD])
+    assert "--prompt: " in refused(light, "p.jsonl", "--prompt", prompt, "--rehearse")
+
+
+def test_a_folder_is_no_file(light: Command) -> None:
+    assert "is a directory" in refused(light, ".", "--rehearse")
+
+
+def test_a_dotenv_that_cannot_be_read_is_named(light: Command) -> None:
+    light.write("p.jsonl", [GOOD])
+    (light.folder / ".env").write_bytes(b"\xff\xfe=1\n")
+    message = refused(light, "p.jsonl", "--prompt", "{{question}}", "--rehearse")
+    assert ".env in this folder cannot be read: not UTF-8" in message
+
+
 def test_a_missing_or_empty_file_is_said(light: Command) -> None:
     assert "no such file" in refused(light, "nowhere.jsonl", "--rehearse")
     (light.folder / "empty.jsonl").write_text("\n\n")
