@@ -26,6 +26,7 @@ from worker.failpoint import Failpoints
 from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import Flight, Flights
 from worker.pipeline.heartbeat import Heartbeat
+from worker.pipeline.patience import end, kept_alive
 from worker.pipeline.run import Steps, run
 from worker.pipeline.slots import Slots
 from worker.pipeline.start import Starter
@@ -36,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 SPARE_CONNECTIONS: Final = 50
 """Above the calls in flight: a connection that closes is not yet free when the next opens."""
+
+CLOSE_SECONDS: Final = 2.0
+"""What each connection gets to close in."""
 
 
 class MillEngine:
@@ -95,10 +99,10 @@ class MillEngine:
 
     async def take(self, attempt_ids: list[str]) -> None:
         """Start what is ours of these; returns when that is committed."""
-        await self._flights.room()
-        for attempt in await self._starter.start(attempt_ids):
-            flight = Flight(attempt)
-            self._flights.take_off(flight, run(flight, self._steps))
+        async with self._flights.boarding():
+            for attempt in await self._starter.start(attempt_ids):
+                flight = Flight(attempt)
+                self._flights.take_off(flight, run(flight, self._steps))
 
     async def sweep(self) -> None:
         """One round of the rescuer now."""
@@ -106,9 +110,8 @@ class MillEngine:
 
     async def drain(self, seconds: float) -> None:
         """Release nothing more; give the calls in flight so long, then hand them back."""
-        for service in self._services:
-            service.cancel()
-        await asyncio.gather(*self._services, return_exceptions=True)
+        self._flights.close_doors()
+        await end(self._services)
         beating = asyncio.create_task(self._heartbeat.run())
         try:
             async with asyncio.timeout(seconds):
@@ -121,12 +124,19 @@ class MillEngine:
             beating.cancel()
 
     async def stop(self) -> None:
-        """Leave in order and close everything."""
-        await self._heartbeat.leave()
-        await self._adapters.close()
-        await self._publisher.close()
-        await self._database.close()
-        await self._redis.aclose()
+        """Leave in order and close everything; what does not close keeps nothing else open."""
+        for close in (
+            self._heartbeat.leave,
+            self._adapters.close,
+            self._publisher.close,
+            self._database.close,
+            self._redis.aclose,
+        ):
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await close()
+            except Exception as error:  # noqa: BLE001 - the process ends, whatever this is
+                log.warning("not_closed", what=close.__qualname__, error=type(error).__name__)
 
     def _pipeline(self) -> None:
         """The rooms of one attempt, wired."""
@@ -166,10 +176,12 @@ class MillEngine:
         sweeper = Sweeper(
             self._database, self._doorbell, self._rescuer, self._settings.lease.heartbeat
         )
-        services = [self._heartbeat.run(), sweeper.run(), self._listen_for_cancels()]
+        services = [self._heartbeat.run, sweeper.run, self._listen_for_cancels]
         if self._dispatcher is not None:
-            services.append(self._dispatcher.run())
-        self._services = [asyncio.create_task(service) for service in services]
+            services.append(self._dispatcher.run)
+        self._services = [
+            asyncio.create_task(kept_alive(service.__qualname__, service)) for service in services
+        ]
 
     async def _listen_for_cancels(self) -> None:
         async for _, job_ids in self._doorbell.listen(Bell.CANCEL):

@@ -68,7 +68,9 @@ def execute(order: Order) -> Report:
     prompts = read_file(order.file, _checker(order, catalog))
     _require_fitting(order, prompts)
     _require_key(order, prompts, catalog)
-    mark = fingerprint(order.file, order.wish, rehearse=order.rehearse, lane=order.lane)
+    mark = fingerprint(
+        order.file, order.wish, rehearse=order.rehearse, lane=order.lane, tries=order.tries
+    )
     sidecar, resumed = begin_or_resume(order.out, mark, restart=order.restart)
     if sidecar.finished and order.out.exists():
         return Report(

@@ -73,6 +73,7 @@ FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
     SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated FROM jobs
     WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
       AND jobs.lane = due.lane AND jobs.tenant_id = due.tenant_id
+      AND jobs.deadline > clock_timestamp()
     ORDER BY id LIMIT :each) AS job
 """)
 

@@ -167,6 +167,17 @@ def test_a_database_of_ones_own_may_be_named_in_dotenv(on_servers: Command) -> N
     assert sql(url, "SELECT count(*) FROM jobs") == [(5,)]
 
 
+def test_a_start_that_is_broken_off_leaves_nothing(on_servers: Command) -> None:
+    up = on_servers.start("up")
+    children = eventually("some child lives", on_servers.pids)
+    up.send_signal(signal.SIGINT)
+    said, _ = up.communicate(timeout=30)
+    assert up.returncode == 130, said
+    assert "Traceback" not in said
+    assert "Promptmill is up" not in said
+    assert not [pid for pid in children if alive(pid)]
+
+
 def test_an_occupied_port_is_named(on_servers: Command) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -16,6 +16,7 @@ from shared.doorbell import Bell, Doorbell
 from shared.meters.meter import MemoryLostError
 from worker.dispatch.holder import Holder
 from worker.dispatch.turn import PAUSE_AFTER_FAILED_PUBLISH, Means, RouteTurns, Turn
+from worker.pipeline.patience import kept_alive
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +24,8 @@ SHORTEST_PAUSE: Final = 0.02
 """Turns of a rate-bound route come no faster: each then carries several jobs."""
 LONGEST_PAUSE: Final = 0.25
 """A freed slot elsewhere is seen after so long at the latest."""
+LAST_TURN_SECONDS: Final = 2.0
+"""What a turn gets to end in when its route is left."""
 
 
 class Dispatcher:
@@ -46,9 +49,11 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch until cancelled; no error ends it."""
-        listener = asyncio.create_task(self._listen())
+        listener = asyncio.create_task(kept_alive("due_bell", self._listen))
         try:
             while True:
+                # Before the look: what rings during it is not missed.
+                self._awake.clear()
                 try:
                     await self._look()
                 except Exception as error:  # noqa: BLE001 - the next look may succeed
@@ -87,10 +92,7 @@ class Dispatcher:
             self._rung.discard(route)
             began = monotonic()
             try:
-                turn = await turns.take()
-            except MemoryLostError:
-                await self._rebuild()
-                continue
+                turn = await self._whole(turns)
             except Exception as error:  # noqa: BLE001 - the next turn may succeed
                 _report("route_paused", error, route=route)
                 await asyncio.sleep(PAUSE_AFTER_FAILED_PUBLISH)
@@ -100,11 +102,29 @@ class Dispatcher:
             idle_turns = 0 if turn.released else idle_turns + 1
             await self._pause(turn, began, idle_turns)
 
+    async def _whole(self, turns: RouteTurns) -> Turn:
+        """One turn to its end: a release that is not published waits to be found unstarted."""
+        turn = asyncio.create_task(self._turn(turns))
+        try:
+            return await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            await asyncio.wait({turn}, timeout=LAST_TURN_SECONDS)
+            turn.cancel()
+            raise
+
+    async def _turn(self, turns: RouteTurns) -> Turn:
+        """One turn; a Redis that was emptied gets its memory back first."""
+        try:
+            return await turns.take()
+        except MemoryLostError:
+            await self._rebuild()
+            return await turns.take()
+
     async def _pause(self, turn: Turn, began: float, idle_turns: int) -> None:
         """Until the meter's word, a freed slot, or at once when more can go."""
         if not turn.binding:
-            # Everything that was seen went; there may be more.
-            await asyncio.sleep(0)
+            # Everything that was seen went, and there may be more; or others have it locked.
+            await asyncio.sleep(SHORTEST_PAUSE if turn.due and not turn.released else 0)
             return
         if turn.wait:
             # The meter's bucket fills while a turn releases and publishes: count from its start.
@@ -137,7 +157,6 @@ class Dispatcher:
                 self._awake.set()
 
     async def _sleep_until_rung(self) -> None:
-        self._awake.clear()
         try:
             async with asyncio.timeout(self._means.settings.poll):
                 await self._awake.wait()
@@ -146,8 +165,7 @@ class Dispatcher:
 
     async def _leave(self) -> None:
         """Stop every turn where it is and leave the routes to the others."""
-        tasks = list(self._routes.values())
-        routes = list(self._routes)
+        tasks, routes = list(self._routes.values()), list(self._routes)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -159,7 +177,8 @@ class Dispatcher:
 
 def _report(event: str, error: Exception, **details: str) -> None:
     """A dependency that is away is one line; anything else is a fault of ours."""
-    expected = isinstance(error, (RedisError, PublishError)) or is_connection_loss(error)
+    away = (RedisError, PublishError, MemoryLostError)
+    expected = isinstance(error, away) or is_connection_loss(error)
     if expected:
         log.warning(event, error=type(error).__name__, **details)
     else:

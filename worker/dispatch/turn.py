@@ -92,9 +92,11 @@ class RouteTurns:
         self._fair.charge(jobs)
         minted = await self._release(ask, jobs, granted)
         unused = [want for want in granted if want.attempt_id not in minted]
-        if unused:
-            await self._means.meter.give_back(ask.deployment, ask.queue, unused)
-        await self._publish(ask, [want for want in granted if want.attempt_id in minted], jobs)
+        try:
+            await self._publish(ask, [want for want in granted if want.attempt_id in minted], jobs)
+        finally:
+            if unused:
+                await self._means.meter.give_back(ask.deployment, ask.queue, unused)
         turn.released += len(minted)
 
     async def _release(self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want]) -> set[str]:

@@ -1,7 +1,8 @@
 """The calls in flight of this process, and how they are broken off."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -31,6 +32,7 @@ class Flight:
 
     attempt: StartedAttempt
     stopping: StopReason | None = None
+    begun: bool = False
     decided: bool = False
     """From here on the outcome stands and is only being recorded."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -39,7 +41,10 @@ class Flight:
         """Break the call off, unless its outcome is already decided."""
         if not self.decided and self.stopping is None and self.task is not None:
             self.stopping = reason
-            self.task.cancel()
+            # A task that is cancelled before its first step never records anything; its
+            # course sees `stopping` instead.
+            if self.begun:
+                self.task.cancel()
 
 
 class Flights:
@@ -49,6 +54,9 @@ class Flights:
         self.capacity = capacity
         self._flights: dict[str, Flight] = {}
         self._landing = asyncio.Condition()
+        self._boarding = 0
+        self._doors_open = True
+        self._grounded = False
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -62,16 +70,30 @@ class Flights:
     def take_off(self, flight: Flight, course: Coroutine[Any, Any, None]) -> None:
         """Fly this course as a task of its own, watched until it ends."""
         self._flights[flight.attempt.attempt_id] = flight
+        if self._grounded:
+            flight.stopping = StopReason.DRAINED
         flight.task = asyncio.create_task(self._fly(flight, course))
 
-    async def room(self) -> None:
-        """Wait until one more may take off.
+    @asynccontextmanager
+    async def boarding(self) -> AsyncIterator[None]:
+        """Wait until one more may take off; nothing has landed while somebody boards.
 
         The fleet's slots are granted to all workers together, and messages may come to one
         of them unevenly.
         """
         async with self._landing:
-            await self._landing.wait_for(lambda: len(self) < self.capacity)
+            await self._landing.wait_for(lambda: self._doors_open and len(self) < self.capacity)
+        self._boarding += 1
+        try:
+            yield
+        finally:
+            self._boarding -= 1
+            async with self._landing:
+                self._landing.notify_all()
+
+    def close_doors(self) -> None:
+        """Nobody boards any more: their messages stay unacknowledged and go to others."""
+        self._doors_open = False
 
     def slots(self) -> list[Slot]:
         """The concurrency slots that they hold."""
@@ -88,16 +110,18 @@ class Flights:
                 flight.stop(StopReason.CANCELLED)
 
     def stop_all(self) -> None:
-        """Break off every call: this process goes."""
+        """Break off every call, and what still takes off: this process goes."""
+        self._grounded = True
         for flight in self:
             flight.stop(StopReason.DRAINED)
 
     async def landed(self) -> None:
-        """Wait until none is in flight."""
+        """Wait until none is in flight or about to be."""
         async with self._landing:
-            await self._landing.wait_for(lambda: not self._flights)
+            await self._landing.wait_for(lambda: not self._flights and not self._boarding)
 
     async def _fly(self, flight: Flight, course: Coroutine[Any, Any, None]) -> None:
+        flight.begun = True
         try:
             await course
         except Exception:

@@ -1,7 +1,7 @@
-"""Repeat a transaction until the database has answered it."""
+"""Repeat a transaction until the database has answered it; keep a service alive, and end it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 import structlog
@@ -13,6 +13,9 @@ log = structlog.get_logger(__name__)
 Answer = TypeVar("Answer")
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
+LAST_WORDS: Final = 3.0
+"""Seconds that a cancelled task gets before it is told again."""
+TELLINGS: Final = 3
 
 
 async def until_answered(what: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -31,3 +34,27 @@ async def until_answered(what: str, work: Callable[[], Awaitable[Answer]]) -> An
             log.warning("database_away", what=what, error=type(error).__name__)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def kept_alive(name: str, service: Callable[[], Awaitable[None]]) -> None:
+    """Run a service until cancelled; one that breaks is told of and started again."""
+    while True:
+        try:
+            await service()
+        except Exception:
+            log.exception("service_broke", service=name)
+        await asyncio.sleep(LONGEST_PAUSE)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for them; what does not hear is told again.
+
+    `asyncio.wait_for` of Python 3.11, which the Redis client uses, loses a cancellation
+    that comes in the instant of its success.
+    """
+    left = set(tasks)
+    for _ in range(TELLINGS):
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=LAST_WORDS)

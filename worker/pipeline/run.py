@@ -50,7 +50,7 @@ async def run(flight: Flight, steps: Steps) -> None:
     """
     attempt, began = flight.attempt, monotonic()
     try:
-        decision = await _decide(attempt, steps, began)
+        decision = await _decide(flight, steps, began)
     except asyncio.CancelledError:
         reason = flight.stopping or StopReason.DRAINED
         decision = interrupted(attempt, to=STATE_AFTER[reason], reason=reason, sent=True)
@@ -60,8 +60,11 @@ async def run(flight: Flight, steps: Steps) -> None:
     await steps.finisher.finish(decision.leaving)
 
 
-async def _decide(attempt: StartedAttempt, steps: Steps, began: float) -> Decision:
+async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
     """Send the request and turn its end into a decision."""
+    attempt = flight.attempt
+    if stopped := flight.stopping:
+        return interrupted(attempt, to=STATE_AFTER[stopped], reason=stopped, sent=False)
     if not steps.heartbeat.sure:
         reason = "the worker lost its lease before it sent the request"
         return interrupted(attempt, to=JobState.QUEUED, reason=reason, sent=False)
