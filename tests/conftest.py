@@ -10,10 +10,10 @@ from sqlalchemy import text
 from cli.stack.servers import Servers
 from shared.db.engine import Database
 from shared.db.migrate import migrate
+from tests.databases import TEMPLATE, own_database
 from tests.environment import environment
 from tests.life import WORKER, Life
 
-TEMPLATE = "promptmill_template"
 NUMBERS = count()
 
 
@@ -28,9 +28,8 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture
 def database_url(servers: Servers) -> Iterator[str]:
     """A migrated database of the test's own, in SQLAlchemy's form."""
-    name = f"test_{next(NUMBERS)}"
-    yield servers.create_database(name, template=TEMPLATE)
-    servers.drop_database(name)
+    with own_database(servers, f"test_{next(NUMBERS)}") as url:
+        yield url
 
 
 @pytest.fixture

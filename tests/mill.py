@@ -196,9 +196,14 @@ class Mill:
                 process.kill()
             process.wait()
 
-    async def check(self, accepted: Sequence[str]) -> None:
-        """I1 to I5 and I8, from outside: SQL, the simulator's ledger and its own counters."""
-        await check_invariants(self.life, self.ledger(), await self.stats(), accepted)
+    async def check(self, accepted: Sequence[str], *, rejected: int | None = 0) -> None:
+        """I1 to I5 and I8, from outside: SQL, the simulator's ledger and its own counters.
+
+        `rejected` is how many 429s there were to be; None: the caller looks at them itself.
+        """
+        stats = await self.stats()
+        assert rejected in {None, stats["rejected"]}, stats
+        await check_invariants(self.life, self.ledger(), accepted)
 
 
 def question(number: int, **changes: Any) -> NewJob:

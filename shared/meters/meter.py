@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import Final
 
 from redis.asyncio import Redis
@@ -14,6 +13,8 @@ from shared.meters.scripts import load_script
 SLOT_SECONDS: Final = 60.0
 """A slot that no heartbeat renewed for so long is free again."""
 SENTINEL: Final = "pm:alive"
+SLICES: Final = 500
+"""Of a window's log: a permit counts for up to a five-hundredth of the window too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class Meter:
     ) -> Grant:
         """Take permits for as many of `wants` as may go now; `fleet` is the queue's capacity.
 
-        After a lost connection the deployment's levels start from nothing: what was
-        granted in the last instants may be forgotten.
+        After a lost connection the quota is taken for used up: what was granted in the last
+        instants may be forgotten.
         """
         limits = deployment.limits
         doubt = deployment.id in self._doubtful
@@ -76,6 +77,7 @@ class Meter:
             limits.concurrency,
             round(limits.window * 1_000_000),
             round(limits.margin * 1000),
+            SLICES,
             fleet,
             round(SLOT_SECONDS * 1000),
             "doubt" if doubt else "sure",
@@ -97,7 +99,14 @@ class Meter:
 
     async def give_back(self, deployment: Deployment, queue: str, wants: Iterable[Want]) -> None:
         """Return permits of attempts that were never sent."""
-        args: list[str | int] = [round(deployment.limits.window * 1_000_000)]
+        limits = deployment.limits
+        args: list[str | int] = [
+            limits.requests,
+            limits.tokens,
+            round(limits.window * 1_000_000),
+            SLICES,
+            round(SLOT_SECONDS * 1000),
+        ]
         for want in wants:
             args += [want.attempt_id, want.tokens]
         await self._give_back(keys=list(_keys(deployment.id, queue)), args=args)
@@ -106,17 +115,16 @@ class Meter:
         """The calls have ended: their concurrency slots are free, their rate stays spent."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for (deployment, queue), attempts in _by_place(slots).items():
-                for key in _keys(deployment, queue)[1:]:
+                for key in _slots(deployment, queue):
                     pipeline.zrem(key, *attempts)
             await pipeline.execute()
 
     async def renew(self, slots: Iterable[Slot], *, even_if_gone: bool = False) -> None:
         """The calls are still in flight: keep their slots for another SLOT_SECONDS."""
-        seconds, micros = await self._redis.time()
-        expiry = seconds * 1000 + micros // 1000 + round(SLOT_SECONDS * 1000)
+        expiry = await self._now() // 1000 + round(SLOT_SECONDS * 1000)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for (deployment, queue), attempts in _by_place(slots).items():
-                for key in _keys(deployment, queue)[1:]:
+                for key in _slots(deployment, queue):
                     pipeline.zadd(key, dict.fromkeys(attempts, expiry), xx=not even_if_gone)
             await pipeline.execute()
 
@@ -127,11 +135,21 @@ class Meter:
     async def rebuild(self, open_slots: Iterable[Slot]) -> None:
         """After a loss of Redis' memory: slots from Postgres; rates start empty, not full."""
         await self.renew(open_slots, even_if_gone=True)
-        await self._redis.set(SENTINEL, f"{monotonic():.0f}")
+        await self._redis.set(SENTINEL, await self._now())
+
+    async def _now(self) -> int:
+        """Redis' clock, microseconds."""
+        seconds, micros = await self._redis.time()
+        return int(seconds) * 1_000_000 + int(micros)
 
 
-def _keys(deployment: str, queue: str) -> tuple[str, str, str]:
-    return f"pm:meter:{deployment}", f"pm:slots:{deployment}", f"pm:fleet:{queue}"
+def _keys(deployment: str, queue: str) -> tuple[str, ...]:
+    return f"pm:meter:{deployment}", f"pm:window:{deployment}", *_slots(deployment, queue)
+
+
+def _slots(deployment: str, queue: str) -> tuple[str, str]:
+    """Where the open attempts of a deployment and of its queue's fleet are kept."""
+    return f"pm:slots:{deployment}", f"pm:fleet:{queue}"
 
 
 def _by_place(slots: Iterable[Slot]) -> Mapping[tuple[str, str], list[str]]:

@@ -7,9 +7,10 @@ from itertools import count
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.catalog.deployments import Deployment, Limits, Model, Provider
-from shared.meters.meter import Grant, MemoryLostError, Meter, Slot, Want
+from shared.meters.meter import SENTINEL, Grant, MemoryLostError, Meter, Slot, Want
 from shared.redis_client import connect_redis
 
 QUEUE = "openai"
@@ -113,6 +114,59 @@ async def test_an_emptied_redis_grants_nothing_before_the_slots_are_rebuilt(
     await meter.rebuild([Slot(want.attempt_id, place.id, QUEUE) for want in asked])
     grant = await meter.acquire(place, QUEUE, PLENTY, wants(1))
     assert (grant.granted, grant.binding) == (0, "concurrency")
+
+
+async def test_a_meter_that_nobody_used_for_a_window_starts_full(
+    meter: Meter, redis: Redis
+) -> None:
+    seconds, _ = await redis.time()
+    await redis.set(SENTINEL, (seconds - 101) * 1_000_000)
+    place = deployment(requests=1000, tokens=5000, window=100)
+    grant = await meter.acquire(place, QUEUE, PLENTY, wants(50, tokens=1))
+    assert (grant.granted, grant.binding) == (10, "requests")
+
+
+async def test_an_unused_permit_leaves_the_window(meter: Meter, redis: Redis) -> None:
+    """With the whole quota in the log and back, the next may have the whole of it again."""
+    seconds, _ = await redis.time()
+    await redis.set(SENTINEL, (seconds - 101) * 1_000_000)
+    place = deployment(tokens=1000, window=100)
+    for _ in range(3):
+        asked = wants(1, tokens=5000)
+        assert (await meter.acquire(place, QUEUE, PLENTY, asked)).granted == 1
+        beyond = await meter.acquire(place, QUEUE, PLENTY, wants(1, tokens=1))
+        assert (beyond.granted, beyond.binding) == (0, "tokens")
+        assert beyond.wait > 95
+        await meter.give_back(place, QUEUE, asked)
+
+
+async def test_what_a_slow_turn_missed_is_caught_up(meter: Meter, redis: Redis) -> None:
+    place = deployment(requests=500, window=1.0)
+    await filled(meter, place)
+    before = (await redis.time())[0]
+    granted = 0
+    while (await redis.time())[0] < before + 4:
+        granted += (await meter.acquire(place, QUEUE, PLENTY, wants(500))).granted
+        await asyncio.sleep(0.15)
+    assert granted > 3 * 500 * 0.97
+
+
+async def test_a_doubtful_meter_takes_the_window_for_used_up(meter: Meter, redis: Redis) -> None:
+    seconds, _ = await redis.time()
+    await redis.set(SENTINEL, (seconds - 101) * 1_000_000)
+    place = deployment(requests=1000, window=100)
+    assert (await meter.acquire(place, QUEUE, PLENTY, wants(1))).granted == 1
+    await redis.connection_pool.disconnect()
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(redis.connection_pool, "get_connection", _refused)
+        with pytest.raises(RedisConnectionError):
+            await meter.acquire(place, QUEUE, PLENTY, wants(1))
+    grant = await meter.acquire(place, QUEUE, PLENTY, wants(1))
+    assert (grant.granted, grant.binding) == (0, "requests")
+
+
+async def _refused(*_: object, **__: object) -> None:
+    raise RedisConnectionError
 
 
 async def test_a_request_larger_than_the_bucket_passes_and_costs_what_it_is(meter: Meter) -> None:

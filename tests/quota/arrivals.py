@@ -28,6 +28,8 @@ class Arrival:
     tokens: int
     """What the simulator charged on arrival."""
     tenant_id: str
+    on_the_way: float
+    """Seconds since its release."""
 
 
 def of_size(tokens: int) -> dict[str, Any]:
@@ -55,14 +57,23 @@ async def arrivals(mill: Mill) -> list[Arrival]:
     The ledger tells when an answer was ready: that is the arrival and the latency.
     """
     async with mill.database.transaction() as connection:
-        rows = await connection.execute(text("SELECT id, permit_tokens, tenant_id FROM attempts"))
+        rows = await connection.execute(
+            text("SELECT id, permit_tokens, tenant_id, planned_at FROM attempts")
+        )
         attempts = {row.id: row for row in rows}
     found = []
     for line in mill.ledger():
         attempt = attempts[line["client_request_id"]]
         at = line["at"] - LATENCY
-        found.append(Arrival(at, attempt.permit_tokens, attempt.tenant_id))
+        on_the_way = at - attempt.planned_at.timestamp()
+        found.append(Arrival(at, attempt.permit_tokens, attempt.tenant_id, on_the_way))
     return sorted(found, key=lambda arrival: arrival.at)
+
+
+def jitter(found: Sequence[Arrival]) -> float:
+    """Seconds between the fastest and the slowest way from release to arrival."""
+    ways = [arrival.on_the_way for arrival in found]
+    return max(ways) - min(ways)
 
 
 def steady_windows(found: Sequence[Arrival], window: float) -> list[Sequence[Arrival]]:

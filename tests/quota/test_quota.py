@@ -1,20 +1,34 @@
 """The quota is used to its end and never exceeded, whichever limit binds."""
 
 import sys
+from dataclasses import dataclass
+from itertools import count
 from statistics import fmean, median
 
 import pytest
 
-from tests.quota.arrivals import arrivals, share, steady_windows, submit_in_turn
+from cli.stack.servers import Servers
+from tests.databases import own_database
+from tests.quota.arrivals import arrivals, jitter, share, steady_windows, submit_in_turn
 from tests.quota.limits import Limits, limited_mill, send_without_meter
 
 WINDOWS = 10
+RUNS = 3
 WORKERS = 2
 SLOTS = 50
 """Of each worker: more than any of these quotas needs."""
 REQUESTS, TOKENS = 400, 12_000
 SMALL, MIDDLE, LARGE = 20, 30, 40
 """Tokens of a job; a window of MIDDLE ones takes all requests and all tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run: the used part of each steady window, 429s, and seconds of jitter on the way."""
+
+    shares: list[float]
+    rejected: int
+    jitter: float
 
 
 @pytest.mark.parametrize(
@@ -26,23 +40,44 @@ SMALL, MIDDLE, LARGE = 20, 30, 40
     ],
 )
 async def test_95_percent_of_a_strict_quota_is_used_and_nothing_rejected(
-    database_url: str, redis_url: str, limits: Limits, sizes: list[int]
+    servers: Servers, redis_url: str, limits: Limits, sizes: list[int]
 ) -> None:
+    measured = await _on_a_still_machine(servers, redis_url, limits, sizes)
+    assert measured.rejected == 0, measured
+    assert len(measured.shares) >= WINDOWS - 2
+    # The median: a neighbour on the same cores may stall all of us for a window or two.
+    assert median(measured.shares) >= 0.95
+    assert fmean(measured.shares) >= 0.90
+
+
+async def _on_a_still_machine(
+    servers: Servers, redis_url: str, limits: Limits, sizes: list[int]
+) -> Measured:
+    """A run counts unless this machine held a request up for longer than the margin forgives."""
+    for run in count(1):
+        with own_database(servers, f"quota_{run}") as database_url:
+            measured = await _use_up(database_url, redis_url, limits, sizes)
+        if not measured.rejected or measured.jitter <= limits.forgiven or run == RUNS:
+            return measured
+        sys.stdout.write(f"once more: {measured.jitter:.3f} s of jitter\n")
+    raise AssertionError
+
+
+async def _use_up(database_url: str, redis_url: str, limits: Limits, sizes: list[int]) -> Measured:
+    """Ten windows' work on two workers, after a naive sender has shown that the limit is real."""
     async with limited_mill(database_url, redis_url, limits) as mill:
-        rejected = await send_without_meter(mill, number=REQUESTS * 5 // 4, at_once=WORKERS * SLOTS)
-        assert rejected > 0, "the limits do not bind at this concurrency"
+        naive = await send_without_meter(mill, number=REQUESTS * 5 // 4, at_once=WORKERS * SLOTS)
+        assert naive > 0, "the limits do not bind at this concurrency"
         for _ in range(WORKERS):
             await mill.start_worker(slots=SLOTS)
         accepted = await submit_in_turn(mill, WINDOWS * REQUESTS, sizes)
         assert (await mill.all_final(within=120))["succeeded"] == len(accepted)
-        windows = steady_windows(await arrivals(mill), limits.window)
+        await mill.check(accepted, rejected=None)
+        found = await arrivals(mill)
+        windows = steady_windows(found, limits.window)
         shares = [round(share(window, limits), 4) for window in windows]
-        sys.stdout.write(f"without a meter {rejected} rejected; shares of windows {shares}\n")
-        assert len(shares) >= WINDOWS - 2
-        # The median: a neighbour on the same cores may stall all of us for a window or two.
-        assert median(shares) >= 0.95
-        assert fmean(shares) >= 0.90
-        await mill.check(accepted)
+        sys.stdout.write(f"without a meter {naive} rejected; shares of windows {shares}\n")
+        return Measured(shares, (await mill.stats())["rejected"], jitter(found))
 
 
 async def test_calls_in_flight_reach_the_concurrency_limit_and_stay_there(
