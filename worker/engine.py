@@ -162,7 +162,7 @@ class MillEngine:
             database=self._database,
             catalog=self._catalog,
             meter=self._meter,
-            fleet=Fleet(self._database),
+            fleet=Fleet(),
             publisher=self._publisher,
             clock=self._clock,
             settings=self._settings.dispatch,

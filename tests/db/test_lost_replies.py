@@ -194,11 +194,14 @@ async def test_a_release_whose_reply_is_lost_is_found_unstarted_and_given_back(
     redis = connect_redis(redis_url)
     meter, publisher = Meter(redis), Publisher(redis_url)
     await meter.rebuild([])
+    fleet = Fleet()
+    async with life.database.transaction() as connection:
+        await fleet.count(connection)
     means = Means(
         database=lossy,
         catalog=load_catalog(overlay),
         meter=meter,
-        fleet=Fleet(life.database),
+        fleet=fleet,
         publisher=publisher,
         clock=SystemClock(),
         settings=DispatchSettings(),

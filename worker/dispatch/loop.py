@@ -26,6 +26,8 @@ LONGEST_PAUSE: Final = 0.25
 """A freed slot elsewhere is seen after so long at the latest."""
 LAST_TURN_SECONDS: Final = 2.0
 """What a turn gets to end in when its route is left."""
+LINGER_SECONDS: Final = 60.0
+"""A route without work is kept so long: its next job is released at the ring of its bell."""
 
 
 class Dispatcher:
@@ -37,10 +39,10 @@ class Dispatcher:
         self._doorbell = doorbell
         self._awake = asyncio.Event()
         self._routes: dict[str, asyncio.Task[None]] = {}
-        self._rung: set[str] = set()
-        """Routes whose bell rang while their last turn may have been under way."""
+        self._bells: dict[str, asyncio.Event] = {}
+        """Of each of our routes: rung when it has new work."""
         self._elsewhere: set[str] = set()
-        """Routes that another process held at the last look: their bells are its business."""
+        """Routes that another process held when last asked for: their bells are its business."""
         self._slot_freed = asyncio.Event()
 
     def slot_freed(self) -> None:
@@ -58,7 +60,7 @@ class Dispatcher:
                     await self._look()
                 except Exception as error:  # noqa: BLE001 - the next look may succeed
                     _report("dispatcher_paused", error)
-                await self._sleep_until_rung()
+                await _rings(self._awake, self._means.settings.poll)
         finally:
             listener.cancel()
             await self._leave()
@@ -67,29 +69,32 @@ class Dispatcher:
         """Find the routes with work, renew our holds, start the turns of what is ours."""
         async with self._means.database.transaction() as connection:
             due = set(await due_routes(connection))
+            await self._means.fleet.count(connection)
         wanted = sorted(due | self._routes.keys())
         held = await self._holder.hold(wanted)
-        self._elsewhere = due - held
+        self._elsewhere = (self._elsewhere | due) - held
         for route, task in list(self._routes.items()):
             if route not in held:
                 task.cancel()
         for route in held & due:
+            self._bells.setdefault(route, asyncio.Event()).set()
             if route not in self._routes:
-                task = asyncio.create_task(self._take_turns(route))
+                task = asyncio.create_task(self._take_turns(route, self._bells[route]))
                 self._routes[route] = task
                 task.add_done_callback(partial(self._ended, route))
 
     def _ended(self, route: str, _: asyncio.Task[None]) -> None:
-        self._routes.pop(route, None)
-        if route in self._rung:
+        del self._routes[route]
+        if self._bells.pop(route).is_set():
             self._awake.set()
 
-    async def _take_turns(self, route: str) -> None:
-        """Turn after turn while the route has work."""
+    async def _take_turns(self, route: str, bell: asyncio.Event) -> None:
+        """Turn after turn while the route has work, and a while longer."""
         turns = RouteTurns(route, self._means)
         idle_turns = 0
         while True:
-            self._rung.discard(route)
+            # Before the turn: what rings during it is not missed.
+            bell.clear()
             began = monotonic()
             try:
                 turn = await self._whole(turns)
@@ -97,7 +102,7 @@ class Dispatcher:
                 _report("route_paused", error, route=route)
                 await asyncio.sleep(PAUSE_AFTER_FAILED_PUBLISH)
                 continue
-            if not turn.due and route not in self._rung:
+            if not turn.due and not await _rings(bell, LINGER_SECONDS):
                 return
             idle_turns = 0 if turn.released else idle_turns + 1
             await self._pause(turn, began, idle_turns)
@@ -135,13 +140,9 @@ class Dispatcher:
             return
         self._slot_freed.clear()
         patience = min(SHORTEST_PAUSE * 2**idle_turns, LONGEST_PAUSE)
-        try:
-            async with asyncio.timeout(patience):
-                await self._slot_freed.wait()
-        except TimeoutError:
-            return
-        # Slots come free one by one: let some gather.
-        await asyncio.sleep(SHORTEST_PAUSE)
+        if await _rings(self._slot_freed, patience):
+            # Slots come free one by one: let some gather.
+            await asyncio.sleep(SHORTEST_PAUSE)
 
     async def _rebuild(self) -> None:
         """Redis was emptied: give it the open slots again before the first grant."""
@@ -152,16 +153,11 @@ class Dispatcher:
 
     async def _listen(self) -> None:
         async for _, routes in self._doorbell.listen(Bell.DUE):
-            self._rung.update(routes)
-            if not self._routes.keys() | self._elsewhere >= set(routes):
-                self._awake.set()
-
-    async def _sleep_until_rung(self) -> None:
-        try:
-            async with asyncio.timeout(self._means.settings.poll):
-                await self._awake.wait()
-        except TimeoutError:
-            return
+            for route in routes:
+                if bell := self._bells.get(route):
+                    bell.set()
+                elif route not in self._elsewhere:
+                    self._awake.set()
 
     async def _leave(self) -> None:
         """Stop every turn where it is and leave the routes to the others."""
@@ -173,6 +169,16 @@ class Dispatcher:
             await self._holder.drop(routes)
         except (RedisError, OSError):
             log.debug("routes_not_dropped")
+
+
+async def _rings(bell: asyncio.Event, seconds: float) -> bool:
+    """Wait for the bell; whether it rang in this time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await bell.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _report(event: str, error: Exception, **details: str) -> None:

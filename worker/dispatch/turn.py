@@ -81,7 +81,7 @@ class RouteTurns:
 
     async def _serve(self, ask: Ask, turn: Turn) -> None:
         """Ask one meter and let go what it grants."""
-        fleet = await self._means.fleet.capacity(ask.queue)
+        fleet = self._means.fleet.capacity(ask.queue)
         wants = [Want(new_id(IdKind.ATTEMPT), job.tokens) for job in ask.jobs]
         grant = await self._means.meter.acquire(ask.deployment, ask.queue, fleet, wants)
         if grant.granted < len(wants) and (not turn.binding or grant.wait < turn.wait):
