@@ -35,8 +35,8 @@ class Parts:
     keys: dict[str, tuple[float, Caller | None]] = field(default_factory=dict)
 
 
-def parts_of(request: Request) -> Parts:
-    """The parts that main.py put together."""
+async def parts_of(request: Request) -> Parts:
+    """The parts that main.py put together; a coroutine, since FastAPI gives others a thread."""
     return cast("Parts", request.app.state.parts)
 
 

@@ -1,6 +1,6 @@
 """The job resource over HTTP: parse, one call, return."""
 
-import asyncio
+from time import monotonic
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -22,6 +22,7 @@ from api.jobs.schemas import (
     TokenSum,
 )
 from api.jobs.submit import Submission, submit
+from api.jobs.wait import set_before
 from shared.catalog.deployments import REHEARSAL_PREFIX
 from shared.db.cancel import cancel
 from shared.db.read import Filters, Page, list_jobs, read_job, summarise
@@ -32,6 +33,7 @@ from shared.doorbell import Bell
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 BULK_PATH: Final = "/api/v1/jobs/bulk"
+WaitSeconds = Annotated[float, Query(ge=0, le=60, description="Seconds")]
 JobId = Annotated[str, Path(max_length=64, examples=["job_06gvp37aldqhh801vvaql8icro"])]
 
 
@@ -56,13 +58,19 @@ async def submit_job(
     response: Response,
     parts: AnyParts,
     caller: Writer,
+    wait: WaitSeconds = 0.0,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> JobRead:
-    """Accepted means committed: the job survives any crash from here on."""
+    """Accepted means committed: the job survives any crash from here on.
+
+    With `wait`, the reply is a `200` if the job ends in this time; it goes on otherwise.
+    """
     body = parse_json(await request.body())
     asked = parse_as(JobSubmit, body)
     [accepted] = await submit(parts, caller, [Submission(asked, body, idempotency_key)])
-    job = await _job(parts, caller, accepted.job_id)
+    job = await _job_after(parts, caller, accepted.job_id, wait, look_first=accepted.replayed)
+    if wait and job.state in FINAL_STATES:
+        response.status_code = 200
     response.headers["Location"] = job.status_url
     if accepted.replayed:
         response.headers["Idempotent-Replayed"] = "true"
@@ -147,27 +155,10 @@ async def summary(
     responses=error_responses(404),
 )
 async def get_job(
-    parts: AnyParts,
-    caller: Reader,
-    job_id: JobId,
-    wait: Annotated[float, Query(ge=0, le=60, description="Seconds")] = 0.0,
+    parts: AnyParts, caller: Reader, job_id: JobId, wait: WaitSeconds = 0.0
 ) -> JobRead:
     """With `wait`, the reply comes when the job has ended, or when the time is out."""
-    event = parts.waiters.expect(job_id)
-    try:
-        job = await _job(parts, caller, job_id)
-        if not wait or job.state in FINAL_STATES:
-            return job
-        async with asyncio.timeout(min(wait, parts.settings.api.max_wait)):
-            while job.state not in FINAL_STATES:
-                await event.wait()
-                event.clear()
-                job = await _job(parts, caller, job_id)
-    except TimeoutError:
-        return await _job(parts, caller, job_id)
-    finally:
-        parts.waiters.forget(job_id, event)
-    return job
+    return await _job_after(parts, caller, job_id, wait)
 
 
 @router.post(
@@ -195,6 +186,27 @@ def _line(number: int, line: bytes) -> Submission:
     except InvalidRequestError as error:
         raise LineError(number, error) from None
     return Submission(asked, body, asked.idempotency_key, number)
+
+
+async def _job_after(
+    parts: Parts, caller: Caller, job_id: str, seconds: float, *, look_first: bool = True
+) -> JobRead:
+    """The job when it has ended, or as it stands when the time is out.
+
+    What was accepted a moment ago need not be looked at before the wait.
+    """
+    until = monotonic() + min(seconds, parts.settings.api.max_wait)
+    event = parts.waiters.expect(job_id)
+    try:
+        job = await _job(parts, caller, job_id) if look_first or not seconds else None
+        while job is None or job.state not in FINAL_STATES:
+            if not await set_before(until, event):
+                return job or await _job(parts, caller, job_id)
+            event.clear()
+            job = await _job(parts, caller, job_id)
+        return job
+    finally:
+        parts.waiters.forget(job_id, event)
 
 
 async def _job(parts: Parts, caller: Caller, job_id: str) -> JobRead:

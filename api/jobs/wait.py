@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -13,6 +14,16 @@ from shared.doorbell import Bell, Doorbell
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 0.25
+
+
+async def set_before(until: float, event: asyncio.Event) -> bool:
+    """Wait for the event until this instant of the monotonic clock; whether it was set."""
+    try:
+        async with asyncio.timeout(until - monotonic()):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 class Waiters:

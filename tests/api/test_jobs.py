@@ -180,6 +180,28 @@ def test_wait_returns_when_the_job_ends_and_when_the_time_is_out(api: Api) -> No
     assert answer == ["cancelled"]
 
 
+def test_a_submission_may_wait_for_its_answer(api: Api) -> None:
+    with api.client() as client:
+        late = client.post("/api/v1/jobs", json=job_body(), params={"wait": 0.1})
+        assert (late.status_code, late.json()["state"]) == (202, "queued")
+        replies: list[httpx2.Response] = []
+        waiter = threading.Thread(
+            target=lambda: replies.append(
+                client.post("/api/v1/jobs", json=job_body("Who?"), params={"wait": 20})
+            )
+        )
+        waiter.start()
+        jobs = eventually(
+            lambda: (found := client.get("/api/v1/jobs").json()["data"])[1:] and found,
+            "the second job is there",
+        )
+        client.post(f"{jobs[0]['status_url']}/cancel")
+        waiter.join(10)
+    [reply] = replies
+    assert (reply.status_code, reply.json()["state"]) == (200, "cancelled")
+    assert reply.headers["location"] == jobs[0]["status_url"]
+
+
 def test_a_model_without_a_key_is_refused_with_the_variable(api: Api) -> None:
     api.sql(
         "INSERT INTO deployments VALUES"

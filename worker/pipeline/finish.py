@@ -17,6 +17,7 @@ from worker.pipeline.batcher import Batcher
 from worker.pipeline.patience import until_answered
 
 log = structlog.get_logger(__name__)
+Leave = Callable[[AsyncConnection, Sequence[Leaving]], Awaitable[list[Left]]]
 
 
 class Finisher:
@@ -45,16 +46,24 @@ class Finisher:
         # Halves of a bisected batch lock their jobs in one order, too.
         ordered = sorted(reports, key=lambda report: report.job_id)
 
-        async def once() -> list[Left]:
-            async with self._database.transaction() as connection:
-                left = await leave_or_bisect(connection, ordered)
-                self._failpoints.passing("before_commit")
-                return left
-
-        left = await until_answered("finish", once)
+        try:
+            left = await self._committed(leave, ordered)
+        except (DBAPIError, ValueError):
+            # Some row cannot be stored as it is. Savepoints cost two round trips a batch: they
+            # are taken only now.
+            left = await self._committed(leave_or_bisect, ordered)
         self._failpoints.passing("after_commit_before_ack")
         await self._told(left)
         return [None] * len(reports)
+
+    async def _committed(self, way: Leave, reports: Sequence[Leaving]) -> list[Left]:
+        async def once() -> list[Left]:
+            async with self._database.transaction() as connection:
+                left = await way(connection, reports)
+                self._failpoints.passing("before_commit")
+                return left
+
+        return await until_answered("finish", once)
 
 
 async def leave_or_bisect(connection: AsyncConnection, reports: Sequence[Leaving]) -> list[Left]:
