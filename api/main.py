@@ -10,18 +10,19 @@ from typing import Final
 from fastapi import FastAPI
 
 from api import errors, health
+from api.account import keys
 from api.account import routes as account
 from api.deps import Parts
+from api.jobs import explain
 from api.jobs import routes as jobs
 from api.jobs.wait import Waiters
 from api.middleware import ByteCap, RequestIds
 from shared.catalog.deployments import load_catalog
+from shared.configuration import configuration_or_exit
 from shared.db.engine import Database
-from shared.domain.errors import ConfigurationError
 from shared.doorbell import Doorbell
 from shared.redis_client import connect_redis
-from shared.settings import Settings, read_settings
-from shared.telemetry.logs import configure_logs
+from shared.settings import Settings
 
 POOL_SIZE: Final = 10
 DESCRIPTION: Final = """Give it prompts, get back every answer.
@@ -33,12 +34,7 @@ Every request needs `Authorization: Bearer pm_…`. Every error has one shape:
 
 def create() -> FastAPI:
     """For uvicorn: `uvicorn api.main:create --factory`."""
-    try:
-        settings = read_settings()
-        configure_logs(settings.log_level)
-        return create_app(settings)
-    except ConfigurationError as error:
-        raise SystemExit(f"api: {error.message}") from None
+    return create_app(configuration_or_exit("api").settings)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -50,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=partial(_lifespan, settings),
         redoc_url=None,
     )
-    for room in (jobs, account, health):
+    for room in (jobs, explain, account, keys, health):
         app.include_router(room.router)
     errors.install(app)
     caps = {jobs.BULK_PATH: settings.api.max_bulk_bytes}

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
+from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.ids import IdKind, new_id
@@ -43,6 +45,46 @@ FROM api_keys JOIN tenants ON tenants.id = tenant_id
 WHERE api_keys.id = :key_id AND revoked_at IS NULL
   AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """)
+
+ADD_TENANT = text("""
+INSERT INTO tenants (id, name, weight) VALUES (:id, :name, :weight)
+ON CONFLICT (name) DO NOTHING RETURNING id
+""")
+
+TENANTS = text("""
+SELECT id, name, weight, created_at,
+       (SELECT count(*) FROM api_keys WHERE tenant_id = tenants.id AND revoked_at IS NULL
+        AND (expires_at IS NULL OR expires_at > clock_timestamp())) AS keys
+FROM tenants ORDER BY id
+""")
+
+SET_WEIGHT = text("UPDATE tenants SET weight = :weight WHERE name = :name RETURNING id")
+
+KEY_COLUMNS = "id, name, scopes, created_at, expires_at, revoked_at"
+KEYS = text(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant_id = :tenant_id ORDER BY id DESC")
+KEY = text(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant_id = :tenant_id AND id = :key_id")
+
+# Who counts the admin keys of a tenant holds it: two who revoke the last two cannot both do it.
+LOCK_TENANT = text("SELECT id FROM tenants WHERE id = :tenant_id FOR NO KEY UPDATE")
+OTHER_ADMINS = text("""
+SELECT EXISTS (
+    SELECT FROM api_keys
+    WHERE tenant_id = :tenant_id AND id <> :key_id AND :admin = ANY(scopes)
+      AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp()))
+""").bindparams(admin=Scope.ADMIN)
+REVOKE = text("""
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
+WHERE id = :key_id AND tenant_id = :tenant_id
+""")
+
+
+class Revoked(Enum):
+    """What became of the wish to revoke a key."""
+
+    DONE = auto()
+    NOT_FOUND = auto()
+    LAST_ADMIN = auto()
+    """Kept: nobody could administer the tenant without it."""
 
 
 async def ensure_tenant(connection: AsyncConnection, name: str, *, weight: int = 1) -> str:
@@ -92,3 +134,48 @@ async def find_key(connection: AsyncConnection, key_id: str) -> Caller | None:
         scopes=frozenset(Scope(scope) for scope in row.scopes),
         expires_at=row.expires_at,
     )
+
+
+async def create_tenant(connection: AsyncConnection, name: str, *, weight: int) -> str | None:
+    """The id of a new tenant; None when the name is taken."""
+    values = {"id": new_id(IdKind.TENANT), "name": name, "weight": weight}
+    made: str | None = (await connection.execute(ADD_TENANT, values)).scalar_one_or_none()
+    return made
+
+
+async def list_tenants(connection: AsyncConnection) -> list[Row[Any]]:
+    """Every tenant with its weight and how many living keys it has, the oldest first."""
+    return list(await connection.execute(TENANTS))
+
+
+async def set_weight(connection: AsyncConnection, name: str, weight: int) -> bool:
+    """Give a tenant another share of every route; False when there is none of that name."""
+    found = await connection.execute(SET_WEIGHT, {"name": name, "weight": weight})
+    return found.scalar_one_or_none() is not None
+
+
+async def list_keys(connection: AsyncConnection, tenant_id: str) -> list[Row[Any]]:
+    """The keys of a tenant without their secrets, the newest first."""
+    return list(await connection.execute(KEYS, {"tenant_id": tenant_id}))
+
+
+async def read_key(connection: AsyncConnection, tenant_id: str, key_id: str) -> Row[Any] | None:
+    """One key of the tenant without its secret; None for any other id."""
+    found = await connection.execute(KEY, {"tenant_id": tenant_id, "key_id": key_id})
+    return found.one_or_none()
+
+
+async def revoke_key(
+    connection: AsyncConnection, tenant_id: str, key_id: str, *, force: bool
+) -> Revoked:
+    """Revoke a key of the tenant; its last living admin key only by force."""
+    whose = {"tenant_id": tenant_id, "key_id": key_id}
+    await connection.execute(LOCK_TENANT, {"tenant_id": tenant_id})
+    key = await read_key(connection, tenant_id, key_id)
+    if key is None:
+        return Revoked.NOT_FOUND
+    counts = Scope.ADMIN in key.scopes and key.revoked_at is None
+    if counts and not force and not (await connection.execute(OTHER_ADMINS, whose)).scalar_one():
+        return Revoked.LAST_ADMIN
+    await connection.execute(REVOKE, whose)
+    return Revoked.DONE

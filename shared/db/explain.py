@@ -1,0 +1,116 @@
+"""Why a job stands where it stands: its attempts and what goes before it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+MOST_COUNTED: Final = 10_000
+"""A queue is counted no further than this: the answer stays cheap however long it is."""
+
+ATTEMPTS = text("""
+SELECT id, state, deployment, worker_id, planned_at, sent_at, ended_at, failure_kind, error,
+       cost_nano, hold_nano, latency_ms
+FROM attempts WHERE job_id = :job_id AND tenant_id = :tenant_id ORDER BY epoch
+""")
+
+# What stands before it in the dispatcher's peek: the more urgent lanes of its tenant, and the
+# older jobs of its own lane.
+AHEAD = text("""
+SELECT count(*) FROM (
+    SELECT FROM jobs
+    WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
+      AND tenant_id = :tenant_id AND (lane < :lane OR (lane = :lane AND id < :job_id))
+    LIMIT :most
+) AS ahead
+""")
+
+SHARED = text("""
+SELECT count(*) FROM tenants
+WHERE id <> :tenant_id AND EXISTS (
+    SELECT FROM jobs
+    WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
+      AND lane <= :lane AND tenant_id = tenants.id)
+""")
+
+# Each half has an index of its own.
+IN_FLIGHT = text("""
+SELECT (SELECT count(*) FROM attempts
+        WHERE state = 'planned' AND deployment = ANY(CAST(:deployments AS text[])))
+     + (SELECT count(*) FROM attempts
+        WHERE state = 'sent' AND deployment = ANY(CAST(:deployments AS text[])))
+""")
+
+PLACE = text("""
+SELECT tenant_id, id AS job_id, route, lane, isolated, tried,
+       open_attempt IS NOT NULL AS released
+FROM jobs WHERE id = :job_id AND tenant_id = :tenant_id
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a job waits."""
+
+    tenant_id: str
+    job_id: str
+    route: str
+    lane: int
+    isolated: bool
+    tried: tuple[str, ...]
+    """Deployments that it shall not meet again."""
+    released: bool
+    """An attempt is minted; a worker takes it next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """What is before a job that waits for its turn."""
+
+    ahead: int
+    """Its tenant's jobs that go first; MOST_COUNTED means that many or more."""
+    other_tenants: int
+    """How many tenants share the route with it, in its lane or a more urgent one."""
+
+
+async def read_attempts(connection: AsyncConnection, tenant_id: str, job_id: str) -> list[Row[Any]]:
+    """The attempts of a job of the tenant, the first first."""
+    found = await connection.execute(ATTEMPTS, {"tenant_id": tenant_id, "job_id": job_id})
+    return list(found)
+
+
+async def queue_before(connection: AsyncConnection, place: Place) -> Queue:
+    """What goes before the job on its route, as it stands now."""
+    values = {
+        "tenant_id": place.tenant_id, "job_id": place.job_id, "route": place.route,
+        "lane": place.lane,
+    }  # fmt: skip
+    ahead = await connection.execute(AHEAD, {**values, "most": MOST_COUNTED})
+    shared = await connection.execute(SHARED, values)
+    return Queue(ahead=ahead.scalar_one(), other_tenants=shared.scalar_one())
+
+
+async def read_place(connection: AsyncConnection, tenant_id: str, job_id: str) -> Place | None:
+    """Where a job of the tenant waits; None for any other id."""
+    found = await connection.execute(PLACE, {"tenant_id": tenant_id, "job_id": job_id})
+    row = found.one_or_none()
+    if row is None:
+        return None
+    return Place(
+        tenant_id=row.tenant_id,
+        job_id=row.job_id,
+        route=row.route,
+        lane=row.lane,
+        isolated=row.isolated,
+        tried=tuple(row.tried),
+        released=row.released,
+    )
+
+
+async def in_flight(connection: AsyncConnection, deployments: Sequence[str]) -> int:
+    """The open attempts of these deployments, of all tenants."""
+    found = await connection.execute(IN_FLIGHT, {"deployments": list(deployments)})
+    count: int = found.scalar_one()
+    return count
