@@ -65,6 +65,11 @@ class MillEngine:
         settings = self._settings
         self._failpoints = Failpoints(settings.worker.failpoint)
         self._database = Database(settings.sqlalchemy_url, pool_size=8, name="promptmill-worker")
+        # A release that a crash of Postgres undoes was never started: a start is durable, and
+        # with it all that came before.
+        self._releases = Database(
+            settings.sqlalchemy_url, pool_size=4, name="promptmill-dispatcher", durable=False
+        )
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._doorbell = Doorbell(self._redis)
         self._publisher = Publisher(settings.redis_url.get_secret_value())
@@ -129,6 +134,7 @@ class MillEngine:
             self._heartbeat.leave,
             self._adapters.close,
             self._publisher.close,
+            self._releases.close,
             self._database.close,
             self._redis.aclose,
         ):
@@ -159,7 +165,7 @@ class MillEngine:
 
     def _make_dispatcher(self) -> Dispatcher:
         means = Means(
-            database=self._database,
+            database=self._releases,
             catalog=self._catalog,
             meter=self._meter,
             fleet=Fleet(),
@@ -188,9 +194,9 @@ class MillEngine:
             self._flights.stop_jobs(job_ids)
 
     async def _told(self, left: Sequence[Left]) -> None:
-        """After a commit: free the slots, wake the dispatcher and whoever waits."""
+        """After a commit: wake whoever waits, free the slots, wake the dispatcher."""
+        if ended := [row.job_id for row in left if row.moved_to]:
+            self._doorbell.ring_soon(Bell.DONE, ended)
         await self._slots.free(Slot(row.attempt_id, row.deployment, row.queue) for row in left)
         if self._dispatcher is not None:
             self._dispatcher.slot_freed()
-        if ended := [row.job_id for row in left if row.moved_to]:
-            await self._doorbell.ring(Bell.DONE, ended)

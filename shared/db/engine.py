@@ -35,16 +35,31 @@ class Database:
     """A pool of connections to one database."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 5, name: str = "promptmill", check: bool = False
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        name: str = "promptmill",
+        check: bool = False,
+        durable: bool = True,
     ) -> None:
-        """Open nothing yet; `check` pings a connection before each use (costs a round trip)."""
-        options = " ".join(f"-c {key}={value}" for key, value in SESSION_SETTINGS.items())
+        """Open nothing yet; `check` pings a connection before each use (costs a round trip).
+
+        Without `durable` a commit does not wait for the disk: a crash of Postgres may undo the
+        last of them, in their order, and never one that a durable commit came after.
+        """
+        commit = {} if durable else {"synchronous_commit": "off"}
+        options = " ".join(
+            f"-c {key}={value}" for key, value in (SESSION_SETTINGS | commit).items()
+        )
         self._engine = create_async_engine(
             url,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
             pool_pre_ping=check,
+            # The words of a failed statement would quote prompts.
+            hide_parameters=True,
             connect_args={
                 "options": options,
                 "application_name": name,
