@@ -41,7 +41,7 @@ check: setup ## Lint, format, types, import contracts, house rules
 	@$(BIN)/python -m pytest -q tests/house
 
 bench: setup ## Measure; ARGS choose what
-	@$(BIN)/python bench/mill.py $(ARGS)
+	@$(BIN)/python -m bench $(ARGS)
 
 fmt: setup ## Put the format right, and what the linter can
 	@$(BIN)/ruff check --quiet --fix-only .
