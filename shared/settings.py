@@ -1,15 +1,62 @@
 """The only reader of the environment: read once at the edge, frozen, handed down."""
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.errors import ConfigurationError
 
-KEY_VARIABLES_FILE: Final = ".env"
+PREFIX: Final = "PROMPTMILL_"
+PEPPER_LENGTH: Final = 16
+BESIDE: Final = frozenset(
+    {
+        "PROMPTMILL_HOME", "PROMPTMILL_KEY", "PROMPTMILL_PG_BIN", "PROMPTMILL_PG_USER",
+        "PROMPTMILL_VALKEY_BIN",
+    }
+)  # fmt: skip
+"""Variables of our prefix that the command and its users read, not Settings."""
+WAY_OUT: Final = {
+    "DATABASE_URL": "set it to postgresql://USER:PASSWORD@HOST:5432/DATABASE",
+    "REDIS_URL": "set it to redis://:PASSWORD@HOST:6379/0",
+    "PROMPTMILL_PEPPER": "set it to 16 random characters or more, the same for every process",
+}
+
+
+def _database(url: SecretStr) -> SecretStr:
+    return _shaped(url, {"postgresql", "postgres", "postgresql+psycopg"}, host=False)
+
+
+def _redis(url: SecretStr) -> SecretStr:
+    return _shaped(url, {"redis", "rediss"}, host=True)
+
+
+def _http(url: str) -> str:
+    return _shaped(SecretStr(url), {"http", "https"}, host=True).get_secret_value()
+
+
+def _long_enough(pepper: SecretStr) -> SecretStr:
+    if len(pepper) < PEPPER_LENGTH:
+        raise ValueError(f"it has {len(pepper)} characters, {PEPPER_LENGTH} are the least")
+    return pepper
+
+
+def _shaped(url: SecretStr, schemes: set[str], *, host: bool) -> SecretStr:
+    """A URL of one of these schemes; the message never repeats it: it holds a password."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        raise ValueError("it is not a URL") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"it must begin with {' or '.join(f'{s}://' for s in sorted(schemes))}")
+    if host and not parts.hostname:
+        raise ValueError("it names no host")
+    return url
 
 
 class Frozen(BaseModel):
@@ -60,25 +107,39 @@ class ApiSettings(Frozen):
     max_wait: float = Field(default=60.0, gt=0)
 
 
+class RetentionSettings(Frozen):
+    """How long what has ended is kept; days. None: for ever. The ledger always is."""
+
+    payload_days: float | None = Field(default=None, gt=0)
+    """Requests, metadata and results."""
+    job_days: float | None = Field(default=None, gt=0)
+    """Whole jobs with their attempts, events and idempotency keys."""
+
+
 class Settings(BaseSettings):
     """Everything that the environment may say; `PROMPTMILL_LEASE__TTL=30` sets `lease.ttl`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PROMPTMILL_", env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
     )
 
-    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
-    redis_url: SecretStr = Field(validation_alias="REDIS_URL")
-    pepper: SecretStr = Field(min_length=16)
+    database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
+        validation_alias="DATABASE_URL"
+    )
+    redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(validation_alias="REDIS_URL")
+    pepper: Annotated[SecretStr, AfterValidator(_long_enough)]
     """Mixed into the hashes of API keys; made once per installation."""
     catalog: Path | None = None
     """A TOML file laid over the built-in catalog."""
-    simulator_url: str | None = None
-    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+    simulator_url: Annotated[str, AfterValidator(_http)] | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """auto: JSON lines, but for people where stderr is a terminal."""
     lease: LeaseSettings = LeaseSettings()
     dispatch: DispatchSettings = DispatchSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -91,13 +152,25 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings of this process; ConfigurationError lists every problem at once."""
+    """The settings of this process; ConfigurationError has every problem, one a line."""
     try:
         return Settings()  # type: ignore[call-arg]  # the environment fills it
     except ValidationError as error:
-        problems = "; ".join(_problem(detail["loc"], detail["msg"]) for detail in error.errors())
-        message = f"the environment is not complete: {problems}"
-        raise ConfigurationError(message) from None
+        problems = (_problem(each["loc"], each["type"], each["msg"]) for each in error.errors())
+        raise ConfigurationError("\n".join(problems)) from None
+
+
+def overlay_of_catalog() -> Path | None:
+    """What PROMPTMILL_CATALOG names: to be checked even where other settings are wrong."""
+    value = os.environ.get(f"{PREFIX}CATALOG", "").strip()
+    return Path(value) if value else None
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """The variables of our prefix that nobody reads, each with the nearest that somebody does."""
+    known = _known_variables() | BESIDE
+    unknown = (name for name in sorted(os.environ) if name.startswith(PREFIX) and name not in known)
+    return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in unknown}
 
 
 def provider_key(variables: tuple[str, ...]) -> SecretStr | None:
@@ -108,8 +181,25 @@ def provider_key(variables: tuple[str, ...]) -> SecretStr | None:
     return None
 
 
-def _problem(location: tuple[int | str, ...], message: str) -> str:
+def _known_variables() -> set[str]:
+    known: set[str] = set()
+    for name, field in Settings.model_fields.items():
+        variable = str(field.validation_alias or f"{PREFIX}{name.upper()}")
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, Frozen):
+            known |= {f"{variable}__{each.upper()}" for each in group.model_fields}
+        else:
+            known.add(variable)
+    return known
+
+
+def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
     names = [str(part).upper() for part in location]
-    plain = len(names) == 1 and names[0] in {"DATABASE_URL", "REDIS_URL"}
-    variable = names[0] if plain else "PROMPTMILL_" + "__".join(names)
-    return f"{variable}: {message.lower()}"
+    plain = len(names) == 1 and names[0] in WAY_OUT
+    variable = names[0] if plain else PREFIX + "__".join(names)
+    if kind == "extra_forbidden":
+        near = get_close_matches(variable, _known_variables(), n=1)
+        return f"{variable}: nobody reads it; did you mean {near[0] if near else 'another'}?"
+    said = "it is not set" if kind == "missing" else message.removeprefix("Value error, ")
+    way_out = WAY_OUT.get(variable, "correct it, or leave it out for the default")
+    return f"{variable}: {said[:1].lower()}{said[1:]}; {way_out}"

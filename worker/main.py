@@ -2,27 +2,17 @@
 
 import warnings
 
-from celery import Celery
+from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from shared.catalog.deployments import Catalog, load_catalog
-from shared.domain.errors import ConfigurationError
-from shared.settings import Settings, read_settings
-from shared.telemetry.logs import configure_logs
+from shared.catalog.deployments import Catalog
+from shared.configuration import configuration_or_exit
+from shared.settings import Settings
 from worker.app import make_worker
 from worker.step import Engine, MakeEngine
 
 # Celery warns every root of pickle; here a message is JSON or nothing.
 warnings.filterwarnings("ignore", category=SecurityWarning)
-
-
-def _read() -> tuple[Settings, Catalog]:
-    try:
-        settings = read_settings()
-        configure_logs(settings.log_level)
-        return settings, load_catalog(settings.catalog, simulator_url=settings.simulator_url)
-    except ConfigurationError as error:
-        raise SystemExit(str(error)) from None
 
 
 def _engine_maker(settings: Settings, catalog: Catalog) -> MakeEngine:
@@ -36,13 +26,20 @@ def _engine_maker(settings: Settings, catalog: Catalog) -> MakeEngine:
 
 
 def _make() -> Celery:
-    settings, catalog = _read()
+    told = configuration_or_exit("worker")
+    settings, catalog = told.settings, told.catalog
+    # A listener keeps Celery from laying its own logging over ours.
+    signals.setup_logging.connect(_logs_are_configured, weak=False)
     return make_worker(
         settings.redis_url.get_secret_value(),
         catalog.queues(),
         _engine_maker(settings, catalog),
         drain=settings.worker.drain,
     )
+
+
+def _logs_are_configured(**_: object) -> None:
+    """Nothing is left to do."""
 
 
 app = _make()

@@ -273,6 +273,6 @@ def test_missing_settings_are_told_without_a_traceback(tmp_path: Path) -> None:
     ended = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "DATABASE_URL" in ended.stderr
     assert "Traceback" not in ended.stderr

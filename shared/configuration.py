@@ -1,0 +1,91 @@
+"""What a process is started with: settings and catalog, checked together before anything runs."""
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from shared.catalog.deployments import Catalog, load_catalog
+from shared.domain.errors import ConfigurationError
+from shared.settings import (
+    Settings,
+    overlay_of_catalog,
+    provider_key,
+    read_settings,
+    unknown_variables,
+)
+from shared.telemetry.logs import configure_logs
+
+log = structlog.get_logger(__name__)
+
+KEY: Final = re.compile(r"[!#-&(-~]+")
+"""Printable ASCII without space and quotes."""
+EXIT_CODE: Final = 2
+"""What a process that cannot be started as it is configured ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Checked: every part fits the others."""
+
+    settings: Settings
+    catalog: Catalog
+
+
+def read_configuration() -> Configuration:
+    """Read and check everything that this process is told; logs are configured afterwards.
+
+    Raises ConfigurationError that names every problem at once, one a line. A variable of
+    our prefix that nobody reads is only warned of.
+    """
+    settings, catalog, problems = None, None, []
+    try:
+        settings = read_settings()
+    except ConfigurationError as error:
+        problems += error.message.splitlines()
+    try:
+        catalog = load_catalog(
+            overlay_of_catalog(), simulator_url=settings.simulator_url if settings else None
+        )
+    except ConfigurationError as error:
+        problems += error.message.splitlines()
+    problems += _unusable_keys(catalog or load_catalog())
+    unknown = unknown_variables()
+    if problems or settings is None or catalog is None:
+        told = {problem.partition(":")[0] for problem in problems}
+        problems += [_unknown(name, near) for name, near in unknown.items() if name not in told]
+        raise ConfigurationError("\n".join(problems))
+    configure_logs(settings.log_level, settings.log_format)
+    for variable, near in unknown.items():
+        log.warning("unknown_variable", variable=variable, near=near)
+    return Configuration(settings, catalog)
+
+
+def configuration_or_exit(process: str) -> Configuration:
+    """For an entry point: problems become lines on stderr and exit code 2."""
+    try:
+        return read_configuration()
+    except ConfigurationError as error:
+        lines = error.message.splitlines()
+        number = f"{len(lines)} problem{'s' if len(lines) > 1 else ''}"
+        sys.stderr.write(f"{process}: it cannot start, {number} in its configuration:\n")
+        sys.stderr.writelines(f"  {line}\n" for line in lines)
+        raise SystemExit(EXIT_CODE) from None
+
+
+def _unusable_keys(catalog: Catalog) -> list[str]:
+    """Keys that no provider can have made: with a space, a quote or a control character."""
+    variables = {v for provider in catalog.providers.values() for v in provider.key_variables}
+    return [
+        f"{variable}: it holds a space, a quote or a character that no key has; "
+        "set it to the key alone"
+        for variable in sorted(variables)
+        if (key := provider_key((variable,))) and not KEY.fullmatch(key.get_secret_value())
+    ]
+
+
+def _unknown(variable: str, near: str | None) -> str:
+    hint = f"did you mean {near}?" if near else "take it out"
+    return f"{variable}: nobody reads it (a warning only); {hint}"
