@@ -1,10 +1,13 @@
 """The API process: settings in, FastAPI out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from types import FrameType
 from typing import Final
 
 from fastapi import FastAPI
@@ -72,8 +75,32 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         waiters=waiters,
     )
     waiting = asyncio.create_task(waiters.run())
+    _before_the_end(waiters.leave)
     yield
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await database.close()
     await redis.aclose()
+
+
+def _before_the_end(act: Callable[[], None]) -> None:
+    """Call `act` on the server's signals to stop, and let it hear them as before.
+
+    The server closes the app only after every request is answered: too late for those
+    that wait for a job.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        if not callable(before):
+            continue
+
+        def heard(
+            number: int, frame: FrameType | None, before: Callable[..., object] = before
+        ) -> None:
+            loop.call_soon_threadsafe(act)
+            before(number, frame)
+
+        signal.signal(number, heard)

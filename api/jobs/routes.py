@@ -22,7 +22,6 @@ from api.jobs.schemas import (
     TokenSum,
 )
 from api.jobs.submit import Submission, submit
-from api.jobs.wait import set_before
 from shared.catalog.deployments import REHEARSAL_PREFIX
 from shared.db.cancel import cancel
 from shared.db.read import Filters, Page, list_jobs, read_job, summarise
@@ -200,7 +199,7 @@ async def _job_after(
     try:
         job = await _job(parts, caller, job_id) if look_first or not seconds else None
         while job is None or job.state not in FINAL_STATES:
-            if not await set_before(until, event):
+            if not await parts.waiters.set_before(until, event):
                 return job or await _job(parts, caller, job_id)
             event.clear()
             job = await _job(parts, caller, job_id)

@@ -16,16 +16,6 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS: Final = 0.25
 
 
-async def set_before(until: float, event: asyncio.Event) -> bool:
-    """Wait for the event until this instant of the monotonic clock; whether it was set."""
-    try:
-        async with asyncio.timeout(until - monotonic()):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
 class Waiters:
     """Everybody in this process who waits for a job."""
 
@@ -33,6 +23,7 @@ class Waiters:
         self._database = database
         self._doorbell = doorbell
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._leaving = False
 
     async def run(self) -> None:
         """Listen and poll until cancelled; no error ends it."""
@@ -46,6 +37,8 @@ class Waiters:
         Ask before reading the job: what ends in between is then not missed.
         """
         event = asyncio.Event()
+        if self._leaving:
+            event.set()
         self._waiting.setdefault(job_id, set()).add(event)
         return event
 
@@ -55,6 +48,23 @@ class Waiters:
         events.discard(event)
         if not events:
             del self._waiting[job_id]
+
+    async def set_before(self, until: float, event: asyncio.Event) -> bool:
+        """Wait for the event until this instant of the monotonic clock; whether to look again.
+
+        Not when the time is out, nor when the process goes: who waits gets its reply early.
+        """
+        try:
+            async with asyncio.timeout(until - monotonic()):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return not self._leaving
+
+    def leave(self) -> None:
+        """The process goes: nobody waits any longer, nobody begins to."""
+        self._leaving = True
+        self._wake(list(self._waiting))
 
     def _wake(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
