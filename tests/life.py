@@ -8,7 +8,9 @@ from sqlalchemy import text
 
 from shared.db import workers
 from shared.db.accept import Accepted, NewJob, accept
+from shared.db.cancel import cancel
 from shared.db.engine import Database
+from shared.db.give_back import GivenBack
 from shared.db.leave import Leaving, Left, leave
 from shared.db.release import Permit, due_jobs, release
 from shared.db.start import StartedAttempt, start
@@ -110,6 +112,10 @@ class Life:
                 text("UPDATE workers SET state = 'lost' WHERE id = :id"), {"id": worker_id}
             )
             return await workers.rescue(connection)
+
+    async def cancel(self, job_id: str) -> tuple[JobState | None, list[GivenBack]]:
+        async with self.database.transaction() as connection:
+            return await cancel(connection, TENANT, job_id)
 
     async def register(self, worker_id: str) -> None:
         async with self.database.transaction() as connection:
