@@ -32,9 +32,11 @@ class StartedAttempt:
     request: dict[str, Any]
 
 
-# Jobs are locked in the order of their ids by every statement that locks several.
+# Jobs are locked in the order of their ids by every statement that locks several. They are
+# joined by their ids, too: `open_attempt` alone has no index, and would mean to read all.
 LOCK = text("""
-SELECT jobs.id FROM jobs JOIN attempts ON attempts.id = jobs.open_attempt
+SELECT jobs.id FROM attempts
+JOIN jobs ON jobs.id = attempts.job_id AND jobs.open_attempt = attempts.id
 WHERE attempts.id = ANY(CAST(:attempt_ids AS text[]))
 ORDER BY jobs.id FOR UPDATE OF jobs
 """)
@@ -53,7 +55,8 @@ WITH sent AS (
     UPDATE attempts SET state = :sent, sent_at = clock_timestamp(), worker_id = :worker_id
     FROM jobs
     WHERE attempts.id = ANY(CAST(:attempt_ids AS text[])) AND attempts.state = :planned
-      AND jobs.open_attempt = attempts.id AND jobs.epoch = attempts.epoch
+      AND jobs.id = attempts.job_id AND jobs.open_attempt = attempts.id
+      AND jobs.epoch = attempts.epoch
       AND jobs.state = :queued AND jobs.cancel_requested_at IS NULL
       AND jobs.deadline > clock_timestamp()
       AND EXISTS (SELECT FROM workers WHERE workers.id = :worker_id
@@ -77,7 +80,7 @@ JOIN payloads ON payloads.job_id = jobs.id
 
 STARTED_BEFORE = text(f"""
 {STARTED_COLUMNS}
-FROM attempts JOIN jobs ON jobs.open_attempt = attempts.id
+FROM attempts JOIN jobs ON jobs.id = attempts.job_id AND jobs.open_attempt = attempts.id
 JOIN payloads ON payloads.job_id = jobs.id
 WHERE attempts.id = ANY(CAST(:attempt_ids AS text[])) AND attempts.state = :sent
   AND attempts.worker_id = :worker_id AND jobs.state = :running
