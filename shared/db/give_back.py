@@ -44,10 +44,11 @@ SELECT id, deployment, queue, permit_tokens FROM returned
     planned=AttemptState.PLANNED, returned=AttemptState.RETURNED, queued=JobState.QUEUED
 )
 
+# now(), not clock_timestamp(): only a bound that stands still is looked up in an index.
 UNSTARTED = text("""
 SELECT id FROM attempts
 WHERE state = :planned
-  AND planned_at < clock_timestamp() - make_interval(secs => :older_than_seconds)
+  AND planned_at < now() - make_interval(secs => :older_than_seconds)
 ORDER BY planned_at LIMIT :limit
 """).bindparams(planned=AttemptState.PLANNED)
 
