@@ -30,16 +30,17 @@ UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timest
 WHERE id = :job_id AND state = :running
 """).bindparams(running=JobState.RUNNING)
 
+# now(), not clock_timestamp(): only a bound that stands still is looked up in an index.
 OVERDUE = text("""
 SELECT id, open_attempt FROM jobs
-WHERE state IN (:scheduled, :queued) AND deadline <= clock_timestamp()
+WHERE state IN (:scheduled, :queued) AND deadline <= now()
 ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """).bindparams(scheduled=JobState.SCHEDULED, queued=JobState.QUEUED)
 
 WAKE = text("""
 UPDATE jobs SET state = :queued, wait_reason = NULL, state_version = state_version + 1
 WHERE id IN (
-    SELECT id FROM jobs WHERE state = :scheduled AND run_at <= clock_timestamp()
+    SELECT id FROM jobs WHERE state = :scheduled AND run_at <= now()
     ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ) AND state = :scheduled
 RETURNING route
