@@ -5,6 +5,7 @@ from importlib.metadata import version as installed_version
 import typer
 
 from cli.local import entry as local
+from cli.operations import entry as operations
 from cli.run import entry as run
 
 app = typer.Typer(
@@ -14,7 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for room in (run.app, local.app):
+for room in (run.app, local.app, operations.app):
     app.add_typer(room)
 
 

@@ -1,0 +1,1 @@
+"""Words for whoever runs Promptmill: its data, kept and let go."""
