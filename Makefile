@@ -15,7 +15,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python
 HOUSES := api worker shared cli simulator
 ROOMS := $(foreach room,$(HOUSES) tests bench,$(if $(wildcard $(room)/*.py),$(room)))
 
-.PHONY: help setup demo up test check bench fmt lock
+.PHONY: help setup demo up test browser check bench fmt lock
 
 help: ## List these words
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1|/' \
@@ -32,6 +32,11 @@ up: setup ## Start the local stack and keep it running
 
 test: setup ## Run the tests; ARGS are pytest's
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+browser: ## Install Chromium for the browser test (Debian, as root)
+	@command -v chromium >/dev/null || { apt-get -qq update \
+		&& DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium \
+		>/dev/null; }
 
 check: setup ## Lint, format, types, import contracts, house rules
 	@$(BIN)/ruff check --quiet .
