@@ -179,9 +179,7 @@ class MillEngine:
 
     def _serve(self) -> None:
         """Start the services beside the jobs."""
-        sweeper = Sweeper(
-            self._database, self._doorbell, self._rescuer, self._settings.lease.heartbeat
-        )
+        sweeper = Sweeper(self._database, self._doorbell, self._rescuer, self._settings)
         services = [self._heartbeat.run, sweeper.run, self._listen_for_cancels]
         if self._dispatcher is not None:
             services.append(self._dispatcher.run)

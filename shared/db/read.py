@@ -18,13 +18,14 @@ jobs.error
 
 ONE = text(f"""
 SELECT {COLUMNS}, results.body AS result
-FROM jobs JOIN payloads ON payloads.job_id = jobs.id LEFT JOIN results ON results.job_id = jobs.id
+FROM jobs LEFT JOIN payloads ON payloads.job_id = jobs.id
+LEFT JOIN results ON results.job_id = jobs.id
 WHERE jobs.id = :job_id AND jobs.tenant_id = :tenant_id
 """)
 
 MANY = text(f"""
 SELECT {COLUMNS}
-FROM jobs JOIN payloads ON payloads.job_id = jobs.id
+FROM jobs LEFT JOIN payloads ON payloads.job_id = jobs.id
 WHERE jobs.id = ANY(CAST(:job_ids AS text[])) AND jobs.tenant_id = :tenant_id
 """)
 
@@ -114,7 +115,7 @@ async def list_jobs(
     join = "LEFT JOIN results ON results.job_id = jobs.id" if page.with_results else ""
     statement = f"""
         SELECT {COLUMNS}{result}
-        FROM jobs JOIN payloads ON payloads.job_id = jobs.id {join}
+        FROM jobs LEFT JOIN payloads ON payloads.job_id = jobs.id {join}
         WHERE {" AND ".join(tests)}
         ORDER BY jobs.id {"DESC" if page.descending else "ASC"} LIMIT :limit
     """

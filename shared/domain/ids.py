@@ -1,6 +1,7 @@
 """Prefixed ids that sort by the time of their making."""
 
 from base64 import b32hexencode
+from datetime import datetime
 from enum import StrEnum
 
 import uuid_utils
@@ -24,5 +25,14 @@ def new_id(kind: IdKind) -> str:
     Base32hex in lower case keeps the order of the bytes, so ids sort by time
     under the collation C.
     """
-    text = b32hexencode(uuid_utils.uuid7().bytes)[:26]
-    return f"{kind}_{text.decode().lower()}"
+    return _id(kind, uuid_utils.uuid7().bytes)
+
+
+def first_id(kind: IdKind, moment: datetime) -> str:
+    """What sorts before every id made at that moment or later."""
+    milliseconds = max(round(moment.timestamp() * 1000), 0)
+    return _id(kind, milliseconds.to_bytes(6, "big") + bytes(10))
+
+
+def _id(kind: IdKind, value: bytes) -> str:
+    return f"{kind}_{b32hexencode(value)[:26].decode().lower()}"

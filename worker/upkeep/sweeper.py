@@ -1,4 +1,4 @@
-"""The timers beside the jobs: wake the scheduled, rescue, and forget the long gone."""
+"""The timers beside the jobs: wake the scheduled, rescue, prune, forget the long gone."""
 
 import asyncio
 import random
@@ -10,27 +10,32 @@ import structlog
 from shared.db import workers
 from shared.db.cancel import wake_scheduled
 from shared.db.engine import Database
+from shared.domain.clock import SystemClock
 from shared.doorbell import Bell, Doorbell
+from shared.settings import Settings
+from worker.upkeep.pruner import Pruner
 from worker.upkeep.rescuer import Rescuer
 
 log = structlog.get_logger(__name__)
 
 WAKE_SECONDS: Final = 0.5
 FORGET_SECONDS: Final = 3600.0
+PRUNE_SECONDS: Final = 600.0
 
 
 class Sweeper:
     """Runs each timer until cancelled; no error ends one."""
 
     def __init__(
-        self, database: Database, doorbell: Doorbell, rescuer: Rescuer, rescue_seconds: float
+        self, database: Database, doorbell: Doorbell, rescuer: Rescuer, settings: Settings
     ) -> None:
         self._database = database
         self._doorbell = doorbell
         self._timers: dict[Callable[[], Awaitable[None]], float] = {
             self._wake: WAKE_SECONDS,
-            rescuer.sweep: rescue_seconds,
+            rescuer.sweep: settings.lease.heartbeat,
             self._forget: FORGET_SECONDS,
+            Pruner(database, settings.retention, SystemClock()).visit: PRUNE_SECONDS,
         }
 
     async def run(self) -> None:
