@@ -55,7 +55,8 @@ WITH RECURSIVE due AS (
 SELECT route FROM due WHERE route IS NOT NULL
 """)
 
-# The same per (lane, tenant), then the oldest few of each.
+# The same per (lane, tenant), then the oldest few of each. Two row comparisons stand for an
+# equality: beside one, the planner takes `ORDER BY id` for a walk through every job there is.
 DUE_JOBS = text("""
 WITH RECURSIVE due AS (
     (SELECT lane, tenant_id FROM jobs
@@ -72,9 +73,10 @@ SELECT job.*, tenants.weight
 FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
     SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated FROM jobs
     WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
-      AND jobs.lane = due.lane AND jobs.tenant_id = due.tenant_id
+      AND (lane, tenant_id) >= (due.lane, due.tenant_id)
+      AND (lane, tenant_id) <= (due.lane, due.tenant_id)
       AND jobs.deadline > clock_timestamp()
-    ORDER BY id LIMIT :each) AS job
+    ORDER BY lane, tenant_id, id LIMIT :each) AS job
 """)
 
 RELEASE = text("""
