@@ -4,6 +4,7 @@ from time import monotonic
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import AwareDatetime
 
 from api.deps import AnyParts, Parts, Reader, Writer
 from api.errors import error_responses
@@ -105,6 +106,7 @@ async def list_jobs_route(  # noqa: PLR0913, PLR0917 - each is a query parameter
     batch: Annotated[str | None, Query(max_length=64)] = None,
     lane: LaneName | None = None,
     model: Annotated[str | None, Query(max_length=128)] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Made then or later")] = None,
     after: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     order: Literal["asc", "desc"] = "desc",
@@ -116,6 +118,7 @@ async def list_jobs_route(  # noqa: PLR0913, PLR0917 - each is a query parameter
         batch=batch,
         lane=Lane.of(lane) if lane else None,
         routes=(model, REHEARSAL_PREFIX + model) if model else None,
+        since=since,
     )
     page = Page(
         after=after, limit=limit, descending=order == "desc", with_results=include == "result"
@@ -173,8 +176,9 @@ async def cancel_job(parts: AnyParts, caller: Writer, job_id: JobId) -> JobRead:
     if state in FINAL_STATES - {JobState.CANCELLED}:
         message = f"job {job_id} has {state} already; nothing is left to cancel"
         raise ConflictError(message)
-    bell = Bell.CANCEL if state is JobState.RUNNING else Bell.DONE
-    parts.doorbell.ring_soon(bell, [job_id])
+    parts.doorbell.ring_soon(Bell.CANCEL, [job_id])
+    if state is JobState.CANCELLED:
+        parts.doorbell.ring_soon(Bell.DONE, [job_id])
     return await _job(parts, caller, job_id)
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.domain.ids import IdKind, first_id
 from shared.domain.job import FINAL_STATES, JobState, Lane
 
 COLUMNS = """
@@ -65,6 +67,8 @@ class Filters:
     batch: str | None = None
     lane: Lane | None = None
     routes: tuple[str, ...] | None = None
+    since: datetime | None = None
+    """Made at that moment or later, by the clock of the API that made its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,10 @@ async def list_jobs(
         "jobs.route = ANY(CAST(:routes AS text[]))": (
             "routes",
             list(filters.routes) if filters.routes else None,
+        ),
+        "jobs.id >= :since": (
+            "since",
+            first_id(IdKind.JOB, filters.since) if filters.since else None,
         ),
         f"jobs.id {'<' if page.descending else '>'} :after": ("after", page.after),
     }

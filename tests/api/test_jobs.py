@@ -261,3 +261,14 @@ def test_a_frozen_redis_holds_up_no_submission(api: Api, servers: Servers) -> No
     # Twenty in turn, each held up by the bell, would take 5 s.
     assert took < 4
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+
+
+def test_a_list_can_begin_at_a_moment(api: Api) -> None:
+    with api.client() as client:
+        client.post("/api/v1/jobs", json=job_body())
+        now = api.sql("SELECT clock_timestamp()")[0][0]
+        later = client.post("/api/v1/jobs", json=job_body()).json()["id"]
+        found = client.get("/api/v1/jobs", params={"since": now.isoformat()}).json()["data"]
+        naive = client.get("/api/v1/jobs", params={"since": "2026-01-01T00:00:00"})
+    assert [job["id"] for job in found] == [later]
+    assert (naive.status_code, naive.json()["error"]["field"]) == (400, "since")
