@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from structlog.contextvars import bind_contextvars
 
 from api.jobs.wait import Waiters
 from shared.catalog.deployments import Catalog
@@ -58,6 +59,7 @@ async def authenticate(
     if caller is None or not hmac.compare_digest(caller.secret_hash, secret_hash):
         message = "this API key is unknown, expired or revoked"
         raise NotAuthenticatedError(message)
+    bind_contextvars(tenant_id=caller.tenant_id)
     return caller
 
 

@@ -105,6 +105,8 @@ async def _database(request: Request, error: Exception) -> ORJSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> ORJSONResponse:
-    log.error("unexpected_error", path=request.url.path, exc_info=error)
+    # What nobody foresaw comes by here after the request's own context is gone.
+    request_id = getattr(request.state, "request_id", "")
+    log.error("unexpected_error", path=request.url.path, request_id=request_id, exc_info=error)
     message = "an error of ours; the server's log has it under this request id"
     return reply(request, 500, ErrorDetail(code="internal", message=message))

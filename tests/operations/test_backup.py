@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import text
 
 from cli.stack.servers import Servers
-from shared.db.backup import dump, restore
+from shared.db.backup import dump, restore, revision_of
 from shared.db.backup_file import BackupError, new_backup, open_backup
 from shared.db.engine import Database
+from shared.db.migrate import migrate
 from shared.domain.ids import IdKind, new_id
 from shared.domain.job import JobState
 from tests.api.conftest import make_key
@@ -223,6 +224,23 @@ async def test_what_cannot_be_restored_says_why_and_changes_nothing(
     file.write_bytes(file.read_bytes()[:-100])
     assert "no backup of Promptmill, or not whole" in await refused()
     assert (await Life(second).one("SELECT count(*) AS n FROM tenants")).n == 0
+
+
+async def test_a_backup_of_an_older_schema_is_brought_up_to_date(
+    servers: Servers, empty_url: str, promptmill: Command, tmp_path: Path
+) -> None:
+    old = servers.create_database(name := new_id(IdKind.RUN))
+    migrate(old, "0001")
+    await make_key(old, "a")
+    file = tmp_path / "mill.backup"
+    assert promptmill("backup", file, database_url=old).returncode == 0
+    assert promptmill("restore", file, database_url=empty_url).returncode == 0
+    servers.drop_database(name)
+    database = Database(empty_url)
+    async with database.transaction() as connection:
+        assert await revision_of(connection) != "0001"
+    assert (await Life(database).one("SELECT count(*) AS n FROM api_keys")).n == 1
+    await database.close()
 
 
 def test_an_interrupted_backup_leaves_no_file(tmp_path: Path) -> None:

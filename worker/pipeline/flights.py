@@ -122,8 +122,13 @@ class Flights:
 
     async def _fly(self, flight: Flight, course: Coroutine[Any, Any, None]) -> None:
         flight.begun = True
+        attempt = flight.attempt
+        structlog.contextvars.bind_contextvars(
+            job_id=attempt.job_id, attempt_id=attempt.attempt_id, tenant_id=attempt.tenant_id
+        )
         try:
             await course
+            log.debug("landed", deployment=attempt.deployment)
         except Exception:
             # The lease covers it: the attempt stays `sent` until this process is gone.
             log.exception("flight_lost", attempt_id=flight.attempt.attempt_id)
