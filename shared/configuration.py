@@ -2,8 +2,9 @@
 
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -19,6 +20,7 @@ from shared.settings import (
 from shared.telemetry.logs import configure_logs
 
 log = structlog.get_logger(__name__)
+Told = TypeVar("Told")
 
 KEY: Final = re.compile(r"[!#-&(-~]+")
 """Printable ASCII without space and quotes."""
@@ -65,8 +67,13 @@ def read_configuration() -> Configuration:
 
 def configuration_or_exit(process: str) -> Configuration:
     """For an entry point: problems become lines on stderr and exit code 2."""
+    return or_exit(process, read_configuration)
+
+
+def or_exit(process: str, read: Callable[[], Told]) -> Told:
+    """What `read` gives; its ConfigurationError becomes lines on stderr and exit code 2."""
     try:
-        return read_configuration()
+        return read()
     except ConfigurationError as error:
         lines = error.message.splitlines()
         number = f"{len(lines)} problem{'s' if len(lines) > 1 else ''}"

@@ -24,7 +24,7 @@ class Bell(StrEnum):
     DONE = "pm:bell:done"
     """These interactive jobs have ended."""
     CANCEL = "pm:bell:cancel"
-    """These running jobs shall stop."""
+    """These jobs shall stop, or were stopped before they ran."""
 
 
 class Doorbell:

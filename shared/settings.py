@@ -3,7 +3,7 @@
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -11,8 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.errors import ConfigurationError
 
+Kind = TypeVar("Kind", bound=BaseSettings)
 PREFIX: Final = "PROMPTMILL_"
 PEPPER_LENGTH: Final = 16
+FLOWER_PASSWORD_LENGTH: Final = 8
 BESIDE: Final = frozenset(
     {
         "PROMPTMILL_HOME", "PROMPTMILL_KEY", "PROMPTMILL_PG_BIN", "PROMPTMILL_PG_USER",
@@ -23,6 +25,7 @@ BESIDE: Final = frozenset(
 WAY_OUT: Final = {
     "DATABASE_URL": "set it to postgresql://USER:PASSWORD@HOST:5432/DATABASE",
     "REDIS_URL": "set it to redis://:PASSWORD@HOST:6379/0",
+    "FLOWER_BASIC_AUTH": "set it to USER:PASSWORD, 8 characters or more for the password",
     "PROMPTMILL_PEPPER": "set it to 16 random characters or more, the same for every process",
 }
 
@@ -43,6 +46,13 @@ def _long_enough(pepper: SecretStr) -> SecretStr:
     if len(pepper) < PEPPER_LENGTH:
         raise ValueError(f"it has {len(pepper)} characters, {PEPPER_LENGTH} are the least")
     return pepper
+
+
+def _user_and_password(value: SecretStr) -> SecretStr:
+    user, colon, password = value.get_secret_value().partition(":")
+    if not (user and colon and len(password) >= FLOWER_PASSWORD_LENGTH):
+        raise ValueError("it is not a user, a colon and a password of some length")
+    return value
 
 
 def _shaped(url: SecretStr, schemes: set[str], *, host: bool) -> SecretStr:
@@ -151,10 +161,26 @@ class Settings(BaseSettings):
         return url
 
 
+class FlowerSettings(BaseSettings):
+    """What Flower may know: the broker, and who may look; no database, no key."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(validation_alias="REDIS_URL")
+    basic_auth: Annotated[SecretStr, AfterValidator(_user_and_password)] = Field(
+        validation_alias="FLOWER_BASIC_AUTH"
+    )
+
+
 def read_settings() -> Settings:
     """The settings of this process; ConfigurationError has every problem, one a line."""
+    return filled(Settings)
+
+
+def filled(kind: type[Kind]) -> Kind:
+    """Settings out of the environment; ConfigurationError has every problem, one a line."""
     try:
-        return Settings()  # type: ignore[call-arg]  # the environment fills it
+        return kind()
     except ValidationError as error:
         problems = (_problem(each["loc"], each["type"], each["msg"]) for each in error.errors())
         raise ConfigurationError("\n".join(problems)) from None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 from shared.broker.app import make_app
+from worker.control import answer_for_jobs
 from worker.step import EngineSlot, MakeEngine, engine_step
 from worker.tasks import register
 
@@ -20,4 +21,5 @@ def make_worker(redis_url: str, queues: Sequence[str], make: MakeEngine, *, drai
     slot = EngineSlot(make, drain=drain)
     register(app, lambda: slot.engine)
     app.steps["worker"].add(engine_step(slot))
+    answer_for_jobs(slot)
     return app

@@ -27,7 +27,9 @@ class MillConsumer(Consumer):  # type: ignore[misc]
         self, *args: object, worker_options: dict[str, object] | None = None, **kwargs: object
     ) -> None:
         # Workers owe each other nothing: no gossip, no waiting for neighbours at the start.
-        options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
+        # Signs of life come from the engine, which counts calls; Celery would count carriers.
+        without = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+        options = {**(worker_options or {}), **without}
         kwargs["initial_prefetch_count"] = WINDOW
         super().__init__(*args, worker_options=options, **kwargs)
 

@@ -6,13 +6,17 @@ from typing import Final
 
 import structlog
 
+from shared.broker.events import EventSender
 from shared.broker.messages import ISOLATED_QUEUE
 from shared.broker.publish import Publisher
 from shared.catalog.deployments import Catalog
+from shared.db.cancel import cancel
 from shared.db.deployments import report_deployments
 from shared.db.engine import Database
 from shared.db.leave import Left
+from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock, SystemClock
+from shared.domain.job import JobState
 from shared.doorbell import Bell, Doorbell
 from shared.meters.meter import Meter, Slot
 from shared.redis_client import connect_redis
@@ -23,6 +27,7 @@ from worker.dispatch.holder import Holder
 from worker.dispatch.loop import Dispatcher
 from worker.dispatch.turn import Means
 from worker.failpoint import Failpoints
+from worker.pipeline.announce import Announcer
 from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import Flight, Flights
 from worker.pipeline.heartbeat import Heartbeat
@@ -38,6 +43,8 @@ log = structlog.get_logger(__name__)
 SPARE_CONNECTIONS: Final = 50
 """Above the calls in flight: a connection that closes is not yet free when the next opens."""
 
+MOST_CALLS: Final = 10_000
+"""What the connections to one provider are enough for; a worker grows no further."""
 CLOSE_SECONDS: Final = 2.0
 """What each connection gets to close in."""
 
@@ -49,19 +56,31 @@ class MillEngine:
         self,
         settings: Settings,
         catalog: Catalog,
+        hostname: str,
         queues: tuple[str, ...],
         capacity: int,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
+        self._hostname = hostname
         self._queues = queues
-        self._capacity = capacity
         self._clock: Clock = SystemClock()
         self._flights = Flights(capacity)
         self._services: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Connect, warm the clients, take a lease, and only then let anything be released."""
+        self._loop = asyncio.get_running_loop()
+        self._connect()
+        self._pipeline()
+        await self._heartbeat.register()
+        async with self._database.transaction() as connection:
+            await report_deployments(connection, self._catalog, self._adapters.missing)
+        self._dispatcher = self._make_dispatcher() if self._dispatches else None
+        self._serve()
+
+    def _connect(self) -> None:
+        """Everything that leads out of this process, and the lease that covers it."""
         settings = self._settings
         self._failpoints = Failpoints(settings.worker.failpoint)
         self._database = Database(settings.sqlalchemy_url, pool_size=8, name="promptmill-worker")
@@ -72,12 +91,19 @@ class MillEngine:
         )
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._doorbell = Doorbell(self._redis)
-        self._publisher = Publisher(settings.redis_url.get_secret_value())
+        broker = settings.redis_url.get_secret_value()
+        self._publisher = Publisher(broker)
+        self._announcer = Announcer(
+            EventSender(broker, self._hostname),
+            self._clock,
+            self._hostname,
+            lambda: len(self._flights),
+        )
         self._meter = Meter(self._redis)
         self._slots = Slots(self._meter)
         self._adapters = open_adapters(
             self._catalog,
-            connections=self._capacity + SPARE_CONNECTIONS,
+            connections=max(self._flights.capacity, MOST_CALLS) + SPARE_CONNECTIONS,
             settings=settings.worker,
             clock=self._clock,
         )
@@ -86,16 +112,10 @@ class MillEngine:
             self._slots,
             settings.lease,
             queues=self._queues,
-            capacity=self._capacity,
+            capacity=self._flights.capacity,
             in_flight=self._flights.slots,
             stop_jobs=self._flights.stop_jobs,
         )
-        self._pipeline()
-        await self._heartbeat.register()
-        async with self._database.transaction() as connection:
-            await report_deployments(connection, self._catalog, self._adapters.missing)
-        self._dispatcher = self._make_dispatcher() if self._dispatches else None
-        self._serve()
 
     @property
     def _dispatches(self) -> bool:
@@ -105,13 +125,35 @@ class MillEngine:
     async def take(self, attempt_ids: list[str]) -> None:
         """Start what is ours of these; returns when that is committed."""
         async with self._flights.boarding():
-            for attempt in await self._starter.start(attempt_ids):
+            started = await self._starter.start(attempt_ids)
+            self._announcer.started(started)
+            for attempt in started:
                 flight = Flight(attempt)
                 self._flights.take_off(flight, run(flight, self._steps))
 
     async def sweep(self) -> None:
         """One round of the rescuer now."""
         await self._rescuer.sweep()
+
+    async def cancel(self, job_ids: list[str]) -> None:
+        """Cancel these jobs, wherever they are, by the operator's right."""
+        for job_id in job_ids:
+            async with self._database.transaction() as connection:
+                state, _ = await cancel(connection, None, job_id)
+            if state is JobState.CANCELLED:
+                await self._doorbell.ring(Bell.DONE, [job_id])
+        await self._doorbell.ring(Bell.CANCEL, job_ids)
+
+    def flying(self) -> list[StartedAttempt]:
+        """The calls in flight, for whoever watches."""
+        return [flight.attempt for flight in self._flights]
+
+    def resize(self, capacity: int) -> None:
+        """Allow so many calls in flight from now on; from any thread."""
+        if capacity > MOST_CALLS:
+            raise ValueError(f"a worker holds at most {MOST_CALLS} calls; start another one")
+        self._heartbeat.capacity = capacity
+        asyncio.run_coroutine_threadsafe(self._flights.resize(capacity), self._loop)
 
     async def drain(self, seconds: float) -> None:
         """Release nothing more; give the calls in flight so long, then hand them back."""
@@ -132,6 +174,7 @@ class MillEngine:
         """Leave in order and close everything; what does not close keeps nothing else open."""
         for close in (
             self._heartbeat.leave,
+            self._announcer.close,
             self._adapters.close,
             self._publisher.close,
             self._releases.close,
@@ -158,6 +201,7 @@ class MillEngine:
             heartbeat=self._heartbeat,
             finisher=self._finisher,
             meter=self._meter,
+            announcer=self._announcer,
             clock=self._clock,
             settings=worker,
             failpoints=self._failpoints,
@@ -173,6 +217,7 @@ class MillEngine:
             clock=self._clock,
             settings=self._settings.dispatch,
             failpoints=self._failpoints,
+            announcer=self._announcer,
         )
         holder = Holder(self._redis, self._heartbeat.worker_id, self._settings.dispatch.holder_ttl)
         return Dispatcher(means, holder, self._doorbell)
@@ -180,7 +225,9 @@ class MillEngine:
     def _serve(self) -> None:
         """Start the services beside the jobs."""
         sweeper = Sweeper(self._database, self._doorbell, self._rescuer, self._settings)
-        services = [self._heartbeat.run, sweeper.run, self._listen_for_cancels]
+        services = [
+            self._heartbeat.run, sweeper.run, self._announcer.run, self._listen_for_cancels
+        ]  # fmt: skip
         if self._dispatcher is not None:
             services.append(self._dispatcher.run)
         self._services = [
@@ -190,6 +237,7 @@ class MillEngine:
     async def _listen_for_cancels(self) -> None:
         async for _, job_ids in self._doorbell.listen(Bell.CANCEL):
             self._flights.stop_jobs(job_ids)
+            self._announcer.cancelled(job_ids)
 
     async def _told(self, left: Sequence[Left]) -> None:
         """After a commit: wake whoever waits, free the slots, wake the dispatcher."""

@@ -16,11 +16,11 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
 def _engine_maker(settings: Settings, catalog: Catalog) -> MakeEngine:
-    def make(queues: tuple[str, ...], capacity: int) -> Engine:
+    def make(hostname: str, queues: tuple[str, ...], capacity: int) -> Engine:
         # Imported here: the SDK costs a second, and `celery inspect` has no use for it.
         from worker.engine import MillEngine  # noqa: PLC0415
 
-        return MillEngine(settings, catalog, queues, capacity)
+        return MillEngine(settings, catalog, hostname, queues, capacity)
 
     return make
 

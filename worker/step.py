@@ -15,6 +15,7 @@ from celery.platforms import EX_FAILURE
 from celery.worker import WorkController, state
 from kombu.asynchronous import Hub
 
+from shared.db.start import StartedAttempt
 from shared.domain.errors import PromptmillError
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,12 @@ class Engine(Protocol):
     async def sweep(self) -> None:
         """Do the upkeep that is due."""
 
+    async def cancel(self, job_ids: list[str]) -> None:
+        """Cancel these jobs, whoever runs them, as their operator asks."""
+
+    def flying(self) -> list[StartedAttempt]:
+        """The calls in flight; from any thread."""
+
     async def drain(self, seconds: float) -> None:
         """Let running calls finish for so long, then give the rest back."""
 
@@ -60,8 +67,8 @@ class Resizable(Protocol):
         """Allow so many calls in flight from now on."""
 
 
-MakeEngine = Callable[[tuple[str, ...], int], Engine]
-"""From the queues that this worker consumes and its capacity in calls."""
+MakeEngine = Callable[[str, tuple[str, ...], int], Engine]
+"""From the worker's node name, the queues that it consumes and its capacity in calls."""
 
 
 class EngineSlot:
@@ -102,7 +109,7 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]
         _allow_open_files()
         queues = tuple(worker.app.amqp.queues.consume_from)
         try:
-            engine = self.slot.make(queues, worker.concurrency)
+            engine = self.slot.make(worker.hostname, queues, worker.concurrency)
             worker.pool.submit(engine.start()).result(START_LIMIT)
         except Exception as error:
             logger.critical("the worker cannot start: %s", _told(error))

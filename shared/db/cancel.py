@@ -10,7 +10,7 @@ from shared.domain.job import JobState
 
 LOCK = text("""
 SELECT id, state, open_attempt FROM jobs
-WHERE id = :job_id AND tenant_id = :tenant_id FOR UPDATE
+WHERE id = :job_id AND (CAST(:tenant_id AS text) IS NULL OR tenant_id = :tenant_id) FOR UPDATE
 """)
 
 END_WAITING = text("""
@@ -48,9 +48,11 @@ RETURNING route
 
 
 async def cancel(
-    connection: AsyncConnection, tenant_id: str, job_id: str
+    connection: AsyncConnection, tenant_id: str | None, job_id: str
 ) -> tuple[JobState | None, list[GivenBack]]:
     """Cancel a job: at once if it waits, else by asking its worker.
+
+    `tenant_id` None is the operator, who may cancel anybody's.
 
     Returns the state after the call (None: no such job of this tenant; a final state
     stays as it is) and the permit that was given back.
@@ -63,7 +65,7 @@ async def cancel(
     if state is JobState.RUNNING:
         await connection.execute(ASK_TO_STOP, {"job_id": job_id})
     if state in {JobState.SCHEDULED, JobState.QUEUED}:
-        reason = "cancelled by its owner"
+        reason = f"cancelled by its {'owner' if tenant_id else 'operator'}"
         given = await _end_waiting(
             connection, [(job_id, job.open_attempt)], JobState.CANCELLED, reason
         )

@@ -29,7 +29,7 @@ VALUES (:id, :host, :pid, CAST(:queues AS text[]), :capacity, 'alive',
 """)
 
 BEAT = text("""
-UPDATE workers SET heartbeat_at = clock_timestamp(),
+UPDATE workers SET heartbeat_at = clock_timestamp(), capacity = :capacity,
     lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
 WHERE id = :id AND state = 'alive'
 RETURNING id
@@ -93,10 +93,11 @@ async def register(connection: AsyncConnection, worker: WorkerRow, lease_seconds
 
 
 async def beat(
-    connection: AsyncConnection, worker_id: str, lease_seconds: float
+    connection: AsyncConnection, worker_id: str, lease_seconds: float, capacity: int
 ) -> list[str] | None:
     """Renew the lease; the running jobs that were asked to stop. None: the lease was lost."""
-    renewed = await connection.execute(BEAT, {"id": worker_id, "lease_seconds": lease_seconds})
+    beat = {"id": worker_id, "lease_seconds": lease_seconds, "capacity": capacity}
+    renewed = await connection.execute(BEAT, beat)
     if renewed.one_or_none() is None:
         return None
     return list((await connection.execute(CANCELLED, {"id": worker_id})).scalars())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from shared.broker.events import EventSender
 from shared.broker.publish import Publisher
 from shared.catalog.deployments import load_catalog
 from shared.db.engine import Database
@@ -18,6 +19,7 @@ from tests.life import WORKER, Life
 from worker.dispatch.fleet import Fleet
 from worker.dispatch.turn import Means
 from worker.failpoint import Failpoints
+from worker.pipeline.announce import Announcer
 from worker.pipeline.finish import Finisher
 from worker.pipeline.start import Starter
 
@@ -73,6 +75,7 @@ async def dispatching(
             clock=SystemClock(),
             settings=DispatchSettings(),
             failpoints=Failpoints(None),
+            announcer=Announcer(EventSender(redis_url, "test"), SystemClock(), "test", lambda: 0),
         ),
         redis,
     )

@@ -175,7 +175,7 @@ async def test_a_cancel_during_the_start_waits_and_then_asks_the_worker_to_stop(
     [started], answer = await overlapped(life, case.start, case.cancel)
     assert answer == (JobState.RUNNING, [])
     async with life.database.transaction() as connection:
-        assert await workers.beat(connection, case.worker_id, 30.0) == [started.job_id]
+        assert await workers.beat(connection, case.worker_id, 30.0, 5) == [started.job_id]
 
 
 async def test_a_start_during_the_cancel_gets_nothing(life: Life) -> None:

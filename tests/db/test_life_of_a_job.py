@@ -154,7 +154,7 @@ async def test_cancel_of_a_running_job_asks_its_worker_and_the_heartbeat_tells(l
     [attempt] = await life.started()
     async with life.database.transaction() as connection:
         assert await cancel(connection, TENANT, attempt.job_id) == (JobState.RUNNING, [])
-        assert await workers.beat(connection, WORKER, 30.0) == [attempt.job_id]
+        assert await workers.beat(connection, WORKER, 30.0, 5) == [attempt.job_id]
 
 
 async def test_a_complete_answer_that_comes_before_the_cancel_wins(life: Life) -> None:

@@ -66,6 +66,12 @@ class Broker:
         """Messages that a consumer has taken and not acknowledged."""
         return int(self.client.hlen("unacked"))
 
+    def carrier(self) -> str:
+        """The id of the one message that a consumer has taken and not acknowledged."""
+        (taken,) = self.client.hvals("unacked")
+        message, *_ = json.loads(taken)
+        return str(message["headers"]["id"])
+
     def waiting(self, queue: str = "openai") -> int:
         """Messages that nobody has taken."""
         return int(self.client.llen(queue))

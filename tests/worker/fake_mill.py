@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from shared.db.start import StartedAttempt
 from shared.domain.errors import ConfigurationError
 from worker.app import make_worker
 
@@ -32,7 +33,8 @@ def held() -> bool:
 class DiaryEngine:
     """Writes down what it is told; the variables FAKE_* set its manners."""
 
-    def __init__(self, queues: tuple[str, ...], capacity: int) -> None:
+    def __init__(self, hostname: str, queues: tuple[str, ...], capacity: int) -> None:
+        self.hostname = hostname
         self.queues = queues
         self.capacity = capacity
         self.given_up = False
@@ -59,6 +61,14 @@ class DiaryEngine:
     async def sweep(self) -> None:
         """Only say so."""
         note("sweep")
+
+    async def cancel(self, job_ids: list[str]) -> None:
+        """Only say so."""
+        note("cancel", ids=job_ids)
+
+    def flying(self) -> list[StartedAttempt]:
+        """Nothing flies."""
+        return []
 
     def resize(self, capacity: int) -> None:
         """Only say so."""

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.broker.app import make_app, tls_of
+from shared.broker.line import PublishError
 from shared.broker.messages import attempt_ids_in, run_message
-from shared.broker.publish import PUBLISH_LIMIT, Publisher, PublishError
+from shared.broker.publish import PUBLISH_LIMIT, Publisher
 from shared.domain.ids import IdKind, new_id
 from tests.worker.conftest import Broker, StartWorker, Worker, eventually
 from worker.consumer import WINDOW

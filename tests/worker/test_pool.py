@@ -40,6 +40,13 @@ def ask(broker: Broker, worker: Worker, command: str) -> Any:
     return getattr(inspect, command)()[f"{worker.name}@test"]
 
 
+def beat(broker: Broker) -> bool:
+    """Send a sign of life of somebody else's; nobody is there to say that it came."""
+    with remote(broker).events.default_dispatcher(hostname="other@test") as dispatcher:
+        dispatcher.send("worker-heartbeat")
+    return False
+
+
 @contextmanager
 def listening(broker: Broker) -> Iterator[list[dict[str, Any]]]:
     """Collect the events of all workers, as a monitor does."""
@@ -50,7 +57,7 @@ def listening(broker: Broker) -> Iterator[list[dict[str, Any]]]:
             target=receiver.capture, kwargs={"limit": None, "timeout": None, "wakeup": False}
         )
         thread.start()
-        eventually(lambda: seen, "a worker's heartbeat")
+        eventually(lambda: beat(broker) or seen, "the first event")
         yield seen
         receiver.should_stop = True
         thread.join()
@@ -178,8 +185,11 @@ async def test_flower_can_look_and_resize_and_revoke(
     assert control.pool_shrink(20, reply=True)[0]["w1@test"] == {"ok": "pool will shrink"}
     assert [line["capacity"] for line in worker.notes("resize")] == [60, 40]
     assert ask(broker, worker, "stats")["prefetch_count"] == WINDOW
-    (active,) = ask(broker, worker, "active")
-    control.revoke(active["id"], terminate=True)
+    assert ask(broker, worker, "active") == [], "a carrier is no task"
+    job_id = new_id(IdKind.JOB)
+    control.revoke(job_id, terminate=True)
+    eventually(lambda: worker.ids("cancel") == [job_id], "the engine is told")
+    control.revoke(broker.carrier(), terminate=True)
     eventually(lambda: worker.ids("cancelled") == group, "the body is cancelled")
     eventually(lambda: broker.unacknowledged() == 0, "a revoked message is acknowledged")
 

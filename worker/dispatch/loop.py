@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from shared.broker.publish import PublishError
+from shared.broker.line import PublishError
 from shared.db.engine import is_connection_loss
 from shared.db.open_slots import open_slots
 from shared.db.release import due_routes

@@ -7,7 +7,8 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from shared.broker.publish import Publisher, PublishError
+from shared.broker.line import PublishError
+from shared.broker.publish import Publisher
 from shared.catalog.deployments import Catalog
 from shared.catalog.pricing import worst_case
 from shared.db.engine import Database
@@ -22,6 +23,7 @@ from worker.dispatch.fair import FairShare
 from worker.dispatch.fleet import Fleet
 from worker.dispatch.plan import Ask, asks
 from worker.failpoint import Failpoints
+from worker.pipeline.announce import Announcer
 from worker.pipeline.patience import until_answered
 
 log = structlog.get_logger(__name__)
@@ -42,6 +44,7 @@ class Means:
     clock: Clock
     settings: DispatchSettings
     failpoints: Failpoints
+    announcer: Announcer
 
 
 @dataclass(slots=True)
@@ -86,6 +89,7 @@ class RouteTurns:
         grant = await self._means.meter.acquire(ask.deployment, ask.queue, fleet, wants)
         if grant.granted < len(wants) and (not turn.binding or grant.wait < turn.wait):
             turn.wait, turn.binding = grant.wait, grant.binding
+        self._means.announcer.waiting(self._route, ask.queue, ask.jobs[grant.granted :])
         if not grant.granted:
             return
         jobs, granted = ask.jobs[: grant.granted], wants[: grant.granted]

@@ -34,15 +34,18 @@ class Finisher:
         self._database = database
         self._failpoints = failpoints
         self._told = told
-        self._batcher = Batcher[Leaving, None](
+        self._batcher = Batcher[Leaving, JobState | None](
             self._flush, rows=settings.flush_rows, after=settings.flush_after
         )
 
-    async def finish(self, leaving: Leaving) -> None:
-        """Record how an attempt ended; waits for Postgres as long as it takes."""
-        await self._batcher.submit(leaving)
+    async def finish(self, leaving: Leaving) -> JobState | None:
+        """Record how an attempt ended; waits for Postgres as long as it takes.
 
-    async def _flush(self, reports: Sequence[Leaving]) -> list[None]:
+        Returns where its job is now; None: the report was stale, only its cost counted.
+        """
+        return await self._batcher.submit(leaving)
+
+    async def _flush(self, reports: Sequence[Leaving]) -> list[JobState | None]:
         # Halves of a bisected batch lock their jobs in one order, too.
         ordered = sorted(reports, key=lambda report: report.job_id)
 
@@ -54,7 +57,8 @@ class Finisher:
             left = await self._committed(leave_or_bisect, ordered)
         self._failpoints.passing("after_commit_before_ack")
         await self._told(left)
-        return [None] * len(reports)
+        moved = {row.attempt_id: row.moved_to for row in left}
+        return [moved.get(report.attempt_id) for report in reports]
 
     async def _committed(self, way: Leave, reports: Sequence[Leaving]) -> list[Left]:
         async def once() -> list[Left]:

@@ -91,6 +91,12 @@ class Flights:
             async with self._landing:
                 self._landing.notify_all()
 
+    async def resize(self, capacity: int) -> None:
+        """Let so many be in flight from now on; those above it go on to their end."""
+        self.capacity = capacity
+        async with self._landing:
+            self._landing.notify_all()
+
     def close_doors(self) -> None:
         """Nobody boards any more: their messages stay unacknowledged and go to others."""
         self._doors_open = False

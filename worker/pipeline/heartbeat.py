@@ -37,7 +37,8 @@ class Heartbeat:
         self._slots = slots
         self._lease = lease
         self._queues = queues
-        self._capacity = capacity
+        self.capacity = capacity
+        """Told to everybody with the next beat."""
         self._in_flight = in_flight
         self._stop_jobs = stop_jobs
         self._renewed_at = 0.0
@@ -50,7 +51,7 @@ class Heartbeat:
             host=socket.gethostname(),
             pid=os.getpid(),
             queues=self._queues,
-            capacity=self._capacity,
+            capacity=self.capacity,
         )
         asked_at = monotonic()
         async with self._database.transaction() as connection:
@@ -76,7 +77,7 @@ class Heartbeat:
     async def _beat(self) -> None:
         asked_at = monotonic()
         async with self._database.transaction() as connection:
-            to_stop = await workers.beat(connection, self.worker_id, self._lease.ttl)
+            to_stop = await workers.beat(connection, self.worker_id, self._lease.ttl, self.capacity)
         if to_stop is None:
             # Rescued behind our back: what is in flight is stale, what comes is somebody new's.
             log.warning("lease_lost", worker_id=self.worker_id)

@@ -19,6 +19,7 @@ from shared.settings import WorkerSettings
 from worker.adapters.base import Answer, CallError
 from worker.adapters.registry import Adapters
 from worker.failpoint import Failpoints
+from worker.pipeline.announce import Announcer
 from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import STATE_AFTER, Flight, StopReason
 from worker.pipeline.heartbeat import Heartbeat
@@ -38,6 +39,7 @@ class Steps:
     heartbeat: Heartbeat
     finisher: Finisher
     meter: Meter
+    announcer: Announcer
     clock: Clock
     settings: WorkerSettings
     failpoints: Failpoints
@@ -57,7 +59,9 @@ async def run(flight: Flight, steps: Steps) -> None:
     flight.decided = True
     if decision.block_seconds:
         await _rest(attempt.deployment, decision.block_seconds, steps.meter)
-    await steps.finisher.finish(decision.leaving)
+    seconds = monotonic() - began
+    if moved_to := await steps.finisher.finish(decision.leaving):
+        steps.announcer.ended(decision.leaving, moved_to, seconds)
 
 
 async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
