@@ -13,7 +13,7 @@ PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip -qq
 HOUSES := api worker shared cli simulator
-ROOMS := $(foreach room,$(HOUSES) tests bench,$(if $(wildcard $(room)/*.py),$(room)))
+ROOMS := $(foreach room,$(HOUSES) tests bench deploy,$(if $(wildcard $(room)/*.py),$(room)))
 
 .PHONY: help setup demo up test browser check bench fmt lock
 
@@ -38,10 +38,11 @@ browser: ## Install Chromium for the browser test (Debian, as root)
 		&& DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium \
 		>/dev/null; }
 
-check: setup ## Lint, format, types, import contracts, house rules
+check: setup ## Lint, format, types, import contracts, house rules, compose file
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "make fmt puts the format right" >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary $(ROOMS)
+	@$(BIN)/hadolint deploy/Dockerfile
 	@$(BIN)/lint-imports --no-cache >$(VENV)/contracts.log 2>&1 || { cat $(VENV)/contracts.log; exit 1; }
 	@$(BIN)/python -m pytest -q tests/house
 
@@ -52,12 +53,14 @@ fmt: setup ## Put the format right, and what the linter can
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
-lock: ## Lock the dependencies of pyproject.toml anew
+lock: ## Lock the dependencies of pyproject.toml anew: all, and those of the image
 	@$(FIND_PYTHON); tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	"$$python" -m venv "$$tools"; \
 	"$$tools/bin/python" -m pip -qq install uv; \
-	"$$tools/bin/uv" pip compile pyproject.toml --all-extras --universal --generate-hashes \
-		--python-version 3.11 --no-emit-index-url --no-header -q -o requirements.lock
+	compile="$$tools/bin/uv pip compile pyproject.toml --universal --generate-hashes \
+		--python-version 3.11 --no-emit-index-url --no-header -q"; \
+	$$compile --all-extras -o requirements.lock; \
+	$$compile --extra build --constraints requirements.lock -o requirements-prod.lock
 
 $(STAMP): requirements.lock pyproject.toml
 	@echo "installing into $(VENV): a minute, once"
