@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from cli.stack.servers import Servers
 from shared.db.engine import Database
 from shared.db.tenants import create_key, ensure_tenant
 from shared.security.keys import Scope
-from tests.environment import PEPPER
+from tests.databases import own_database
+from tests.environment import PEPPER, environment
 
 ROOT = Path(__file__).parents[2]
 MODEL = "gpt-4.1-mini"
+NUMBERS = count()
 
 
 def job_body(prompt: str = "Why?", **changes: Any) -> dict[str, Any]:
@@ -77,31 +81,57 @@ async def make_key(database_url: str, tenant: str, *scopes: Scope) -> str:
     return key.plaintext.get_secret_value()
 
 
-@pytest.fixture
-def api(environ: dict[str, str], database_url: str, tmp_path: Path) -> Iterator[Api]:
+EMPTY = """
+TRUNCATE tenants, api_keys, jobs, attempts, workers, deployments, idempotency_keys, ledger, events
+CASCADE
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An API process and the database behind it."""
+
+    url: str
+    database_url: str
+
+
+@pytest.fixture(scope="module")
+def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One process for the tests of a module: to start one takes longer than most of them."""
+    log_path = tmp_path_factory.mktemp("api") / "api.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with (tmp_path / "api.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "api.main:create", "--factory", "--port", str(port),
-             "--log-level", "warning"],
-            cwd=ROOT, env=environ, stdout=log, stderr=log,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
+    with own_database(servers, f"api_{next(NUMBERS)}") as database_url:
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", "api.main:create", "--factory",
+                 "--port", str(port), "--log-level", "warning"],
+                cwd=ROOT, env=environment(database_url, servers.redis_url), stdout=log, stderr=log,
+            )  # fmt: skip
+        url = f"http://127.0.0.1:{port}"
 
-    def alive() -> bool:
-        assert process.poll() is None, (tmp_path / "api.log").read_text()
+        def alive() -> bool:
+            assert process.poll() is None, log_path.read_text()
+            try:
+                return httpx2.get(f"{url}/healthz").status_code == 200
+            except httpx2.TransportError:
+                return False
+
         try:
-            return httpx2.get(f"{url}/healthz").status_code == 200
-        except httpx2.TransportError:
-            return False
+            eventually(alive, "the API answers")
+            yield Served(url, database_url)
+        finally:
+            process.terminate()
+            process.wait(20)
 
-    try:
-        eventually(alive, "the API answers")
-        key = asyncio.run(make_key(database_url, "one"))
-        other = asyncio.run(make_key(database_url, "two"))
-        yield Api(url, database_url, key, other)
-    finally:
-        process.terminate()
-        process.wait(20)
+
+@pytest.fixture
+def api(served: Served, redis_url: str) -> Api:
+    """The module's API with nothing in it but two tenants, and an emptied Valkey."""
+    assert redis_url
+    url = served.database_url
+    empty = Api(served.url, url, "", "")
+    empty.sql(EMPTY)
+    key, other = (asyncio.run(make_key(url, tenant)) for tenant in ("one", "two"))
+    return replace(empty, key=key, other_key=other)
