@@ -25,10 +25,10 @@ SLOTS: Final = 500
 LATENCY: Final = {"latency-ms": 100, "latency-spread": 0}
 MS: Final = 1000
 WARM: Final = 5
-PAUSE: Final = (0.05, 0.25)
+PAUSE: Final = (0.02, 0.15)
 """Seconds between two jobs: no person is in step with anybody's timer."""
 PATIENCE: Final = 30
-SETTLE: Final = 3.0
+SETTLE: Final = 2.0
 STAGES: Final = {
     "accepted to released": "planned_at - created_at",
     "released to sent": "sent_at - planned_at",
@@ -69,7 +69,7 @@ async def latency(servers: Servers, size: Size) -> Part:
     )
     part.rows += [_spread(f"  {name}", values) for name, values in stages.items()]
     part.figures["latency_p50"] = median(added)
-    part.figures["latency_p99"] = quantiles(added, n=100)[-1]
+    part.figures["latency_p99"] = quantiles(added, n=100, method="inclusive")[-1]
     return part
 
 
@@ -99,8 +99,7 @@ async def _idle_stack(servers: Servers) -> AsyncIterator[House]:
     async with stage(servers) as on:
         await on.mill.start_simulator(**LATENCY)
         key = await make_key(on.mill.environ["DATABASE_URL"], "bench")
-        api, url = await on.start_api()
-        worker = await on.start_worker(SLOTS)
+        (api, url), worker = await asyncio.gather(on.start_api(), on.start_worker(SLOTS))
         isolated = await on.start_worker(4, queues="isolated")
         pids = {"worker": worker.pid, "isolated worker": isolated.pid, "api": api.pid, **on.base}
         yield House(on, url, key, pids)
@@ -157,4 +156,4 @@ async def _stages(on: Stage) -> dict[str, list[float]]:
 
 
 def _spread(name: str, values: list[float]) -> list[str | float]:
-    return [name, median(values), quantiles(values, n=100)[-1], max(values)]
+    return [name, median(values), quantiles(values, n=100, method="inclusive")[-1], max(values)]

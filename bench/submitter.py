@@ -6,12 +6,12 @@ The key is in PROMPTMILL_API_KEY. Prints a JSON object: seconds of each step, pe
 import asyncio
 import json
 import os
-import resource
 import sys
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from bench.processes import peak_memory
 from cli import client
 from cli.run.reader import PromptFile, read_file
 from cli.run.requests import Row, Wish, checked, from_columns
@@ -20,7 +20,6 @@ from shared.catalog.deployments import load_catalog
 from tests.mill import MAX_TOKENS, MODEL
 
 WISH = Wish(prompt=None, system=None, model=MODEL, max_tokens=MAX_TOKENS, temperature=None)
-KIB = 1024
 
 
 def main() -> None:
@@ -32,7 +31,7 @@ def main() -> None:
     read = monotonic()
     asyncio.run(_submit(prompts, url))
     ended = monotonic()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+    peak = peak_memory(os.getpid())
     sys.stdout.write(json.dumps({"read": read - began, "submit": ended - read, "peak": peak}))
 
 
