@@ -35,14 +35,15 @@ class Choice:
 
 
 def choice(model: Model, chosen: list[int], verdicts: list[str]) -> Choice:
-    job_ids = _latest(list(model.jobs), chosen)
+    odd = chosen[-1] % 2 == 1
+    job_ids = _latest((not odd and model.unfinished()) or list(model.jobs), chosen)
     return Choice(
         job=model.jobs[job_ids[0]],
         job_ids=frozenset(job_ids),
         attempt_ids=_latest(list(model.attempts), chosen),
         worker_id=_latest(list(model.workers), chosen)[0],
         verdicts=verdicts,
-        odd=chosen[-1] % 2 == 1,
+        odd=odd,
     )
 
 
@@ -54,31 +55,40 @@ def _latest(ids: list[str], chosen: list[int]) -> list[str]:
 Step = Callable[[Shadowed, Choice], Any]
 
 STEPS: Final[dict[str, tuple[int, Step]]] = {
-    "go on": (40, lambda mill, on: mill.go_on(on.job, on.verdicts[0])),
+    "go on": (40, lambda mill, on: mill.go_on(on.job, on.verdicts[0], isolated=on.odd)),
     "accept": (4, lambda mill, on: mill.submit(None, b"this", later=on.odd)),
     "accept with a key": (
         4,
         lambda mill, on: mill.submit("one", b"that" if on.odd else b"this", later=False),
     ),
     "release": (6, lambda mill, on: mill.release(on.job_ids, isolated=on.odd)),
-    "start": (6, lambda mill, on: mill.start(on.attempt_ids, on.worker_id)),
+    "start": (3, lambda mill, on: mill.start(on.attempt_ids, on.worker_id)),
     "finish, early, late or again": (
         8,
         lambda mill, on: mill.finish(on.attempt_ids, on.verdicts),
     ),
+    "start at any worker": (
+        8,
+        lambda mill, on: mill.start(mill.model.planned(), on.worker_id),
+    ),
     "give back": (3, lambda mill, on: mill.give_back(on.attempt_ids)),
-    "cancel": (3, lambda mill, on: mill.cancel(on.job.id)),
-    "the deadline passes": (2, lambda mill, on: mill.deadline_passes(on.job.id)),
+    "cancel": (8, lambda mill, on: mill.cancel(on.job.id)),
+    "the deadline passes": (4, lambda mill, on: mill.deadline_passes(on.job.id)),
     "expire": (3, lambda mill, _: mill.expire()),
     "wake": (3, lambda mill, _: mill.wake()),
     "give back what is unstarted": (2, lambda mill, _: mill.give_back_unstarted()),
-    "register": (2, lambda mill, _: mill.hire(new_id(IdKind.WORKER))),
+    "register": (4, lambda mill, _: mill.hire(new_id(IdKind.WORKER))),
     "beat": (4, lambda mill, on: mill.beat(on.worker_id)),
     "fall silent": (2, lambda mill, on: mill.fall_silent(on.worker_id)),
-    "stop in order": (1, lambda mill, on: mill.stop_in_order(on.worker_id)),
+    "stop in order": (3, lambda mill, on: mill.stop_in_order(on.worker_id)),
+    "stop in flight": (
+        3,
+        lambda mill, on: mill.stop_in_order(mill.flies(on.job) or on.worker_id),
+    ),
     "lose the silent": (2, lambda mill, _: mill.lose_the_silent()),
     "crash": (4, lambda mill, on: mill.crash(on.worker_id)),
-    "rescue": (2, lambda mill, _: mill.rescue()),
+    "crash in flight": (8, lambda mill, on: mill.crash(mill.flies(on.job) or on.worker_id)),
+    "rescue": (5, lambda mill, _: mill.rescue()),
 }
 """Each step, and how often it is taken beside the others."""
 DECK: Final = [name for name, (weight, _) in STEPS.items() for _ in range(weight)]

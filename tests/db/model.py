@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.db.leave import CRASHES_TO_ISOLATE, ISOLATED_CRASHES_TO_FAIL, Leaving
 from shared.domain.attempt import AttemptState
-from shared.domain.job import JobState
+from shared.domain.job import FINAL_STATES, JobState
 from tests.life import HOLD
 
 WAITING: Final = frozenset({JobState.SCHEDULED, JobState.QUEUED})
@@ -82,6 +82,14 @@ class Model:
         state = JobState.SCHEDULED if later else JobState.QUEUED
         self.jobs[job_id] = ModelJob(job_id, state, due=not later)
         return job_id, True
+
+    def unfinished(self) -> list[str]:
+        """The jobs that are not final."""
+        return [job.id for job in self.jobs.values() if job.state not in FINAL_STATES]
+
+    def planned(self) -> list[str]:
+        """The attempts that nobody has started."""
+        return [a.id for a in self.attempts.values() if a.state == AttemptState.PLANNED]
 
     def living(self) -> list[str]:
         """The workers that may start something."""

@@ -23,7 +23,7 @@ from tests.db.books import check_books, in_transaction
 from tests.db.model import Model, ModelJob, ModelWorker
 from tests.db.snapshot import Snapshot
 from tests.db.verdicts import VERDICTS
-from tests.life import HOLD, ROUTE, TENANT, WORKER, Life, answered, new_job
+from tests.life import HOLD, ROUTE, TENANT, Life, answered, new_job
 
 T = TypeVar("T")
 
@@ -167,7 +167,7 @@ class Shadowed:
         self.lose_the_silent()
         self.rescue()
 
-    def go_on(self, job: ModelJob, verdict: str) -> None:
+    def go_on(self, job: ModelJob, verdict: str, *, isolated: bool) -> None:
         """The next step of that job's life; another job after its end."""
         if job.state in FINAL_STATES:
             self.submit(None, b"this", later=False)
@@ -175,11 +175,16 @@ class Shadowed:
             self.time_comes(job.id)
             self.wake()
         elif job.open_attempt is None:
-            self.release([job.id], isolated=job.isolated)
+            self.release([job.id], isolated=isolated)
         elif job.state == JobState.QUEUED:
-            self.start([job.open_attempt], next(iter(self.model.living()), WORKER))
+            living = self.model.living() or [self.hire(new_id(IdKind.WORKER))]
+            self.start([job.open_attempt], living[0])
         else:
             self.finish([job.open_attempt], [verdict])
+
+    def flies(self, job: ModelJob) -> str | None:
+        """The worker that runs it."""
+        return self.model.attempts[job.open_attempt].worker_id if job.open_attempt else None
 
     def compare(self) -> Snapshot:
         """What Postgres holds is what the model holds; the promises are kept, too."""
