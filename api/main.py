@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=partial(_lifespan, settings),
         redoc_url=None,
     )
+    app.state.leaving = False
     for room in (jobs, explain, account, keys, health):
         app.include_router(room.router)
     errors.install(app)
@@ -75,7 +76,12 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         waiters=waiters,
     )
     waiting = asyncio.create_task(waiters.run())
-    _before_the_end(waiters.leave)
+
+    def leave() -> None:
+        app.state.leaving = True
+        waiters.leave()
+
+    _before_the_end(leave)
     yield
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

@@ -34,7 +34,11 @@ class RequestIds:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                if scope["app"].state.leaving:
+                    # The next request over this connection would meet its end.
+                    headers["connection"] = "close"
                 _tell(scope, message["status"], monotonic() - began)
             await send(message)
 
