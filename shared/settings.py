@@ -105,6 +105,8 @@ class WorkerSettings(Frozen):
     connect_timeout: float = Field(default=10.0, gt=0)
     flush_rows: int = Field(default=100, gt=0)
     flush_after: float = Field(default=0.02, ge=0)
+    events: bool = True
+    """Tell Flower of every job."""
     failpoint: str | None = None
     """For the fault suite: `name` or `name:n`, where this process kills itself."""
 

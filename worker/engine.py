@@ -98,6 +98,7 @@ class MillEngine:
             self._clock,
             self._hostname,
             lambda: len(self._flights),
+            of_jobs=settings.worker.events,
         )
         self._meter = Meter(self._redis)
         self._slots = Slots(self._meter)
@@ -159,7 +160,9 @@ class MillEngine:
         """Release nothing more; give the calls in flight so long, then hand them back."""
         self._flights.close_doors()
         await end(self._services)
-        beating = asyncio.create_task(self._heartbeat.run())
+        signs_of_life = [
+            asyncio.create_task(each.run()) for each in (self._heartbeat, self._announcer)
+        ]
         try:
             async with asyncio.timeout(seconds):
                 await self._flights.landed()
@@ -168,7 +171,8 @@ class MillEngine:
             self._flights.stop_all()
             await self._flights.landed()
         finally:
-            beating.cancel()
+            for each in signs_of_life:
+                each.cancel()
 
     async def stop(self) -> None:
         """Leave in order and close everything; what does not close keeps nothing else open."""
@@ -193,7 +197,7 @@ class MillEngine:
         self._starter = Starter(self._database, self._heartbeat, self._flights, worker)
         self._finisher = Finisher(self._database, worker, self._failpoints, self._told)
         self._rescuer = Rescuer(
-            self._database, self._catalog, self._meter, self._settings.lease, self._told
+            self._database, self._catalog, self._meter, self._settings.lease, self._rescued
         )
         self._steps = Steps(
             catalog=self._catalog,
@@ -238,6 +242,11 @@ class MillEngine:
         async for _, job_ids in self._doorbell.listen(Bell.CANCEL):
             self._flights.stop_jobs(job_ids)
             self._announcer.cancelled(job_ids)
+
+    async def _rescued(self, left: Sequence[Left]) -> None:
+        """As `_told`, of attempts whose worker can tell nothing any more."""
+        self._announcer.rescued(left)
+        await self._told(left)
 
     async def _told(self, left: Sequence[Left]) -> None:
         """After a commit: wake whoever waits, free the slots, wake the dispatcher."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, Final, Protocol
 
@@ -11,9 +11,10 @@ import structlog
 
 from shared.broker.events import Event, EventSender
 from shared.broker.line import PublishError
-from shared.db.leave import Leaving
+from shared.db.leave import Leaving, Left
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock
+from shared.domain.failure import FailureKind
 from shared.domain.job import JobState
 from shared.domain.money import show_usd
 
@@ -48,12 +49,20 @@ class Announcer:
     """Keeps events and sends them in groups; nothing waits for it and nothing fails with it."""
 
     def __init__(
-        self, sender: EventSender, clock: Clock, hostname: str, in_flight: Callable[[], int]
+        self,
+        sender: EventSender,
+        clock: Clock,
+        hostname: str,
+        in_flight: Callable[[], int],
+        *,
+        of_jobs: bool = True,
     ) -> None:
+        """`of_jobs` False: signs of life only."""
         self._sender = sender
         self._clock = clock
         self._hostname = hostname
         self._in_flight = in_flight
+        self._of_jobs = of_jobs
         self._events: deque[Event] = deque(maxlen=MOST_KEPT)
         self._waiting: dict[tuple[str, str], set[str]] = {}
         """By route and queue: the jobs at the front that were announced and not yet released."""
@@ -75,22 +84,17 @@ class Announcer:
             self._keep("task-started", attempt.job_id)
 
     def ended(self, leaving: Leaving, moved_to: JobState, seconds: float) -> None:
-        """An attempt has left `running`, and its job is where it is now."""
+        """An attempt of ours has left `running`, and its job is where it is now."""
         self._ended += 1
         cost = "unknown" if leaving.cost_nano is None else show_usd(leaving.cost_nano)
         kind = str(leaving.failure_kind or leaving.error or "given back")
-        details: dict[str, dict[str, Any]] = {
-            "task-succeeded": {"result": f"cost {cost}", "runtime": seconds},
-            "task-failed": {"exception": kind, "traceback": ""},
-            "task-retried": {"exception": kind, "traceback": ""},
-            "task-revoked": {
-                "terminated": True,
-                "signum": None,
-                "expired": moved_to is JobState.EXPIRED,
-            },
-        }
-        event = ENDS[moved_to]
-        self._keep(event, leaving.job_id, **details[event])
+        self._keep_end(leaving.job_id, moved_to, kind, result=f"cost {cost}", runtime=seconds)
+
+    def rescued(self, left: Iterable[Left]) -> None:
+        """These attempts were taken back from workers that died."""
+        for row in left:
+            if row.moved_to:
+                self._keep_end(row.job_id, row.moved_to, FailureKind.INTERRUPTED)
 
     def cancelled(self, job_ids: Iterable[str]) -> None:
         """Of these, what stood in front of a line will not run."""
@@ -122,9 +126,30 @@ class Announcer:
             await self._sender.send(events)
         except PublishError as error:
             log.debug("events_not_sent", number=len(events), error=str(error))
+            self._keep_again(events)
+
+    def _keep_again(self, events: Sequence[Event]) -> None:
+        """They wait for the next time, before what came since; the oldest make room."""
+        room = MOST_KEPT - len(self._events)
+        self._events.extendleft(reversed(events[max(len(events) - room, 0) :]))
+
+    def _keep_end(self, job_id: str, moved_to: JobState, kind: str, **of_success: object) -> None:
+        event = ENDS[moved_to]
+        details: dict[str, dict[str, Any]] = {
+            "task-succeeded": of_success,
+            "task-failed": {"exception": kind, "traceback": ""},
+            "task-retried": {"exception": kind, "traceback": ""},
+            "task-revoked": {
+                "terminated": True,
+                "signum": None,
+                "expired": moved_to is JobState.EXPIRED,
+            },
+        }
+        self._keep(event, job_id, **details[event])
 
     def _keep(self, kind: str, job_id: str, **details: object) -> None:
-        self._events.append({**self._stamp(kind), "uuid": job_id, **details})
+        if self._of_jobs:
+            self._events.append({**self._stamp(kind), "uuid": job_id, **details})
 
     def _keep_worker(self, kind: str) -> None:
         self._events.append(
