@@ -1,40 +1,70 @@
-"""`promptmill up`, `down` and `status`."""
+"""`promptmill up`, `down`, `key` and `migrate`."""
 
 import asyncio
-import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import Final
 
-import httpx2
 import typer
 
-from cli import client
-from cli.errors import Exit
 from cli.local.environment import Surroundings
 from cli.local.given import require_database
-from cli.local.stack import Address, Want, local_stack
+from cli.local.logs import all_of, prefixed
+from cli.local.services import FLOWER_USER
+from cli.local.stack import Address, Want, address_of, local_stack
+from cli.stack.child import last_lines
 from cli.stack.errors import StackError
-from cli.stack.home import Home, State
+from cli.stack.home import Home
+from cli.stack.logs import follow
 from cli.stack.supervisor import ServiceStatus, Status
 from shared.db.migrate import migrate as migrate_schema
 from shared.domain.errors import ConfigurationError
-from shared.domain.money import show_usd
 
+LAUNCHER: Final = "launcher"
 STOP_SECONDS: Final = 60.0
 SHOWN: Final = {Status.READY, Status.RESTARTING, Status.STOPPED}
 
 
-def up(*, workers: int, port: int | None, simulator: bool) -> None:
-    """Run the stack until a signal."""
-    want = Want(command="up", workers=workers, port=port, simulator=simulator)
+def up(want: Want, *, logs: bool) -> None:
+    """Run the stack until a signal; with `logs`, pass on what its processes write."""
     try:
-        asyncio.run(_up(want))
+        asyncio.run(_up(want, logs=logs))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def up_detached(want: Want) -> None:
+    """Run this `up` in a session of its own; return when it is ready."""
+    home = Home(Surroundings.read().options().home)
+    home.create()
+    log = home.log(LAUNCHER)
+    with log.open("ab") as file:
+        launcher = subprocess.Popen(  # noqa: S603 - this very command
+            [sys.executable, "-m", "cli", "up", *_arguments(want)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    while not (home.launcher() == launcher.pid and home.read_state().extra.get("ready")):
+        if launcher.poll() is not None:
+            raise StackError(f"the stack did not start:\n{last_lines(log, 20)}")
+        sleep(0.1)
+    _welcome(address_of(home), f"`promptmill down` stops it; its log is {log}.")
+
+
+def _arguments(want: Want) -> list[str]:
+    """The options of `up` that say the same."""
+    ports = {"--port": want.port, "--flower-port": want.flower_port}
+    given = [part for name, port in ports.items() if port for part in (name, str(port))]
+    flags = ["--flower" if want.flower else "--no-flower"]
+    flags += ["--simulator"] if want.simulator else []
+    return ["--workers", str(want.workers), *given, *flags]
 
 
 def down() -> None:
@@ -54,36 +84,23 @@ def down() -> None:
     typer.echo("stopped")
 
 
-def status(*, as_json: bool) -> Exit:
-    """Show what runs; exit code 1 when nothing does."""
-    home = Home(Surroundings.read().options().home)
-    launcher = home.launcher()
-    state = home.read_state() if launcher else State()
-    facts: dict[str, Any] = {
-        "running": launcher is not None,
-        "pid": launcher,
-        "home": str(home.root),
-        "api": state.extra.get("api_url"),
-        "services": {name: s.model_dump() for name, s in state.services.items()},
-    }
-    if launcher and state.extra.get("ready"):
-        facts |= asyncio.run(_jobs(state))
-    if as_json:
-        sys.stdout.write(json.dumps(facts) + "\n")
-    else:
-        _show(facts)
-    return Exit.OK if launcher else Exit.SOME_FAILED
-
-
-async def _up(want: Want) -> None:
+async def _up(want: Want, *, logs: bool) -> None:
     """Until a signal; one that comes before all is ready breaks the start off."""
     stop, starting = asyncio.Event(), asyncio.current_task()
     _on_signal(starting.cancel if starting else stop.set)
     async with local_stack(want, _tell) as (address, _):
         _on_signal(stop.set)
-        _welcome(address)
+        _welcome(address, "Ctrl-C stops it.")
+        following = asyncio.create_task(_follow(address.home)) if logs else None
         await stop.wait()
+        if following:
+            following.cancel()
         typer.echo("stopping")
+
+
+async def _follow(root: Path) -> None:
+    logs = all_of(Home(root))
+    await follow(logs, prefixed(logs))
 
 
 def _on_signal(act: Callable[[], object]) -> None:
@@ -97,15 +114,20 @@ def _tell(status: ServiceStatus) -> None:
         typer.echo(f"  {status.name:<10} {status.status}{pid}")
 
 
-def _welcome(address: Address) -> None:
+def _welcome(address: Address, last: str) -> None:
     body = '{"request": {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": "Hi"}]}'
     rehearse = ', "rehearse": true' if address.simulator else ""
+    flower = (
+        f"Flower: {address.flower_url} (user {FLOWER_USER}, password: promptmill key --flower)\n"
+        if address.flower_url
+        else ""
+    )
     typer.echo(
         f"\nPromptmill is up at {address.api_url} (its documentation: {address.api_url}/docs)\n"
-        f"data, logs and the API key: {address.home} (state.json)\n\n"
+        f"{flower}data, logs and the API key: {address.home} (state.json)\n\n"
         f"  export PROMPTMILL_KEY=$(promptmill key)\n"
         f'  curl {address.api_url}/api/v1/jobs -H "Authorization: Bearer $PROMPTMILL_KEY" \\\n'
-        f"    -d '{body}{rehearse}}}'\n\nCtrl-C stops it."
+        f"    -d '{body}{rehearse}}}'\n\n{last}"
     )
 
 
@@ -120,38 +142,11 @@ def migrate() -> None:
     typer.echo("the schema is up to date")
 
 
-def show_key() -> None:
-    """Print the API key of this machine's stack."""
-    key = Home(Surroundings.read().options().home).read_state().extra.get("api_key")
-    if not key:
+def show_key(*, flower: bool) -> None:
+    """Print the API key of this machine's stack, or the password of its Flower."""
+    extra = Home(Surroundings.read().options().home).read_state().extra
+    secret = extra.get("flower_password" if flower else "api_key")
+    if not secret:
         message = "no stack was ever started in this home: run `promptmill up` first"
         raise StackError(message)
-    typer.echo(str(key))
-
-
-async def _jobs(state: State) -> dict[str, Any]:
-    """Health and counts of a running stack; what does not answer is said to be away."""
-    url, key = str(state.extra["api_url"]), str(state.extra["api_key"])
-    async with httpx2.AsyncClient(base_url=url, timeout=5.0) as http:
-        try:
-            health = (await http.get("/readyz")).json()
-        except httpx2.TransportError:
-            return {"health": {"status": "away"}}
-    async with client.connect(url, key) as api:
-        summary = await api.summary()
-    return {"health": health, "jobs": summary["counts"], "cost": summary["cost"]}
-
-
-def _show(facts: dict[str, Any]) -> None:
-    if not facts["running"]:
-        typer.echo(f"nothing runs in {facts['home']}")
-        return
-    typer.echo(f"promptmill runs (pid {facts['pid']}) at {facts['api']}, home {facts['home']}")
-    for name, service in facts["services"].items():
-        restarts = f", {service['restarts']} restarts" if service["restarts"] else ""
-        typer.echo(f"  {name:<10} {service['status']:<10} pid {service['pid']}{restarts}")
-    if "health" in facts:
-        typer.echo(f"health: {facts['health']['status']}")
-    if "jobs" in facts:
-        counts = ", ".join(f"{number} {state}" for state, number in facts["jobs"].items() if number)
-        typer.echo(f"jobs: {counts or 'none'}; cost {show_usd(facts['cost']['nano_usd'])}")
+    typer.echo(str(secret))

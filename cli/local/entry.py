@@ -1,29 +1,56 @@
-"""The words for the local stack: `up`, `down`, `status`, `key`, `migrate`."""
+"""The words for the local stack: `up`, `down`, `status`, `logs`, `key`, `migrate`."""
 
 from typing import Annotated
 
 import typer
 
 from cli.errors import told_plainly
-from cli.local import commands
+from cli.local import commands, logs, status
+from cli.local.stack import Want
 
 app = typer.Typer()
+UP_EXAMPLES = """
+Examples:
+
+  promptmill up
+
+  promptmill up --simulator --detach
+
+  promptmill up --workers 2 --port 8000 --flower-port 5555 --logs
+"""
 
 
-@app.command(
-    epilog="Examples:\n\n  promptmill up\n\n  promptmill up --workers 2 --simulator --port 8000"
-)
-def up(
+@app.command(epilog=UP_EXAMPLES)
+def up(  # noqa: PLR0913 - the options are the command's interface
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
     port: Annotated[int | None, typer.Option(help="The API's; any free one if absent.")] = None,
+    flower_port: Annotated[int | None, typer.Option(help="Flower's; any free one.")] = None,
     *,
+    flower: Annotated[bool, typer.Option(help="The page on which to watch the workers.")] = True,
     simulator: Annotated[
         bool, typer.Option("--simulator", help="With the simulator, for rehearsals.")
     ] = False,
+    show_logs: Annotated[
+        bool, typer.Option("--logs", help="Show what the processes write, behind their names.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when it is ready; `down` stops it.")
+    ] = False,
 ) -> None:
     """Start the local stack and keep it running until Ctrl-C or `promptmill down`."""
+    want = Want(
+        command="up",
+        workers=workers,
+        port=port,
+        simulator=simulator,
+        flower=flower,
+        flower_port=flower_port,
+    )
     with told_plainly():
-        commands.up(workers=workers, port=port, simulator=simulator)
+        if detach:
+            commands.up_detached(want)
+        else:
+            commands.up(want, logs=show_logs)
 
 
 @app.command()
@@ -33,18 +60,36 @@ def down() -> None:
         commands.down()
 
 
-@app.command()
-def status(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Show the processes of the running stack and its jobs by state."""
+@app.command("status", epilog="Examples:\n\n  promptmill status\n\n  promptmill status --watch")
+def show_status(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Every two seconds.")] = False,
+) -> None:
+    """Show the processes of the running stack, their workers, and what they did of late."""
     with told_plainly():
-        raise typer.Exit(commands.status(as_json=as_json))
+        raise typer.Exit(status.show(as_json=as_json, watch=watch))
+
+
+@app.command("logs", epilog="Examples:\n\n  promptmill logs\n\n  promptmill logs worker1 api -f")
+def show_logs(
+    names: Annotated[list[str] | None, typer.Argument(help="Processes; all if absent.")] = None,
+    lines: Annotated[int, typer.Option("-n", min=0, help="How many of each to begin with.")] = 20,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Show what the processes of the stack wrote, behind their names."""
+    with told_plainly():
+        logs.show(names or [], lines=lines, following=follow)
 
 
 @app.command()
-def key() -> None:
+def key(
+    *, flower: Annotated[bool, typer.Option("--flower", help="Flower's password instead.")] = False
+) -> None:
     """Print the API key of this machine's stack."""
     with told_plainly():
-        commands.show_key()
+        commands.show_key(flower=flower)
 
 
 @app.command()

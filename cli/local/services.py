@@ -20,6 +20,8 @@ SLOTS: Final = 500
 ISOLATED_SLOTS: Final = 4
 REHEARSAL_LATENCY_MS: Final = 300
 START_TIMEOUT: Final = 60.0
+FLOWER_USER: Final = "promptmill"
+HIDDEN_FROM_FLOWER: Final = {"DATABASE_URL", "PROMPTMILL_PEPPER"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Plan:
     api_port: int
     simulator_port: int | None = None
     """None: no simulator."""
+    flower_port: int | None = None
+    """None: no Flower."""
 
     @property
     def api_url(self) -> str:
@@ -41,6 +45,11 @@ class Plan:
         """Where the simulator listens, if it runs."""
         return f"http://127.0.0.1:{self.simulator_port}" if self.simulator_port else None
 
+    @property
+    def flower_url(self) -> str | None:
+        """Where Flower listens, if it runs."""
+        return f"http://127.0.0.1:{self.flower_port}" if self.flower_port else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foundation:
@@ -50,13 +59,14 @@ class Foundation:
     surroundings: Surroundings
     settings: dict[str, str]
     """DATABASE_URL, REDIS_URL, the pepper."""
+    flower_password: str
     since: str
     """The database's time before any worker of ours was started."""
     ledger: Path
 
 
 def services(plan: Plan, foundation: Foundation) -> tuple[Service, ...]:
-    """The simulator if wanted, the API, the workers and the isolated one, side by side."""
+    """The API, the workers and the isolated one, side by side; simulator and Flower if wanted."""
     queues = ",".join([*foundation.surroundings.catalog().queues(), UPKEEP_QUEUE])
     settings = dict(foundation.settings)
     if plan.simulator_url:
@@ -68,12 +78,17 @@ def services(plan: Plan, foundation: Foundation) -> tuple[Service, ...]:
         for number in range(1, plan.workers + 1)
     ]
     workers.append(_worker("isolated", ISOLATED_QUEUE, ISOLATED_SLOTS, 1, foundation, with_keys))
+    upper = [_api(plan, plain)]
+    if plan.flower_port:
+        flower = _flower(plan.flower_port, foundation, plain)
+        # It asks the workers at its start who they are, and complains when nobody answers.
+        upper.append(replace(flower, after=tuple(worker.name for worker in workers)))
     if plan.simulator_port is None:
-        return (_api(plan, plain), *workers)
+        return (*upper, *workers)
     simulator = _simulator(plan.simulator_port, foundation, plain)
     # It stops after the workers: a call that they drain still gets its answer.
     drained = [replace(worker, after=(simulator.name,)) for worker in workers]
-    return (_api(plan, plain), simulator, *drained)
+    return (*upper, simulator, *drained)
 
 
 def _api(plan: Plan, env: dict[str, str]) -> Service:
@@ -86,6 +101,23 @@ def _api(plan: Plan, env: dict[str, str]) -> Service:
         name="api",
         command=Command(argv=argv, env=env),
         ready=_answers(f"{plan.api_url}/healthz"),
+        start_timeout=START_TIMEOUT,
+    )
+
+
+def _flower(port: int, foundation: Foundation, env: dict[str, str]) -> Service:
+    """Flower sees the broker; neither the database nor the pepper is its business."""
+    own = {name: value for name, value in env.items() if name not in HIDDEN_FROM_FLOWER}
+    own |= {
+        "FLOWER_ADDRESS": "127.0.0.1",
+        "FLOWER_PORT": str(port),
+        "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{foundation.flower_password}",
+    }
+    argv = [sys.executable, "-m", "celery", "-q", "-A", "worker.flower", "flower"]
+    return Service(
+        name="flower",
+        command=Command(argv=argv, env=own),
+        ready=_answers(f"http://127.0.0.1:{port}/healthcheck"),
         start_timeout=START_TIMEOUT,
     )
 

@@ -38,6 +38,8 @@ class Address:
 
     api_url: str
     api_key: str
+    flower_url: str | None
+    """Basic auth with FLOWER_USER and the password in the home's state; None: no Flower."""
     database_url: str
     simulator: bool
     ledger: Path
@@ -54,6 +56,9 @@ class Want:
     port: int | None = None
     """None: any free one."""
     simulator: bool = False
+    flower: bool = False
+    flower_port: int | None = None
+    """None: any free one."""
 
 
 def find_running() -> Address | None:
@@ -72,7 +77,7 @@ def find_running() -> Address | None:
             "`promptmill up` to share one stack, or set PROMPTMILL_HOME to another folder"
         )
         raise StackError(message)
-    return _address(home)
+    return address_of(home)
 
 
 @asynccontextmanager
@@ -108,8 +113,9 @@ async def _upper_half(
         foundation = await _foundation(home, servers, database)
         plan = Plan(
             workers=want.workers,
-            api_port=_port(want.port),
+            api_port=_port(want.port, "--port"),
             simulator_port=_free_port() if want.simulator else None,
+            flower_port=_port(want.flower_port, "--flower-port") if want.flower else None,
         )
         supervisor = Supervisor(services(plan, foundation), home, notice.changed)
         async with _supervised(supervisor):
@@ -118,10 +124,11 @@ async def _upper_half(
                 command=want.command,
                 ready=True,
                 api_url=plan.api_url,
+                flower_url=plan.flower_url,
                 database_url=servers.database_url,
                 simulator=want.simulator,
             )
-            yield _address(home), supervisor
+            yield address_of(home), supervisor
     finally:
         await database.close()
 
@@ -139,6 +146,7 @@ async def _foundation(home: Home, servers: Servers, database: Database) -> Found
             "REDIS_URL": servers.redis_url,
             "PROMPTMILL_PEPPER": pepper,
         },
+        flower_password=str(home.read_state().extra["flower_password"]),
         since=since,
         ledger=home.root / LEDGER,
     )
@@ -157,6 +165,7 @@ async def _prepare(home: Home, database: Database, *, embedded: bool) -> tuple[s
     """Secrets and key of this installation, made once; the pepper, and the database's time."""
     extra = home.read_state().extra
     pepper = str(extra.get("pepper") or secrets.token_urlsafe(32))
+    password = str(extra.get("flower_password") or secrets.token_urlsafe(16))
     async with database.transaction() as connection:
         since = (await connection.execute(text("SELECT clock_timestamp()::text"))).scalar_one()
         if embedded:
@@ -176,7 +185,7 @@ async def _prepare(home: Home, database: Database, *, embedded: bool) -> tuple[s
                 pepper=SecretStr(pepper),
             )
             extra = {**extra, "key_id": key.id, "api_key": key.plaintext.get_secret_value()}
-    _remember(home, **{**extra, "pepper": pepper})
+    _remember(home, **{**extra, "pepper": pepper, "flower_password": password})
     return pepper, str(since)
 
 
@@ -184,11 +193,13 @@ def _remember(home: Home, **facts: JsonValue) -> None:
     home.update_state(pid=os.getpid(), extra={**home.read_state().extra, **facts})
 
 
-def _address(home: Home) -> Address:
+def address_of(home: Home) -> Address:
+    """Where the stack of this home listens, as its state says."""
     state = home.read_state()
     return Address(
         api_url=str(state.extra["api_url"]),
         api_key=str(state.extra["api_key"]),
+        flower_url=str(state.extra["flower_url"]) if state.extra.get("flower_url") else None,
         database_url=str(state.extra["database_url"]),
         simulator=bool(state.extra.get("simulator")),
         ledger=home.root / LEDGER,
@@ -213,8 +224,8 @@ class _StateKeeper:
         self._tell(status)
 
 
-def _port(wanted: int | None) -> int:
-    """The port for the API. Raises StackError when the wanted one is taken."""
+def _port(wanted: int | None, option: str) -> int:
+    """A port to listen on. Raises StackError when the wanted one is taken."""
     if wanted is None:
         return _free_port()
     with socket.socket() as probe:
@@ -224,7 +235,7 @@ def _port(wanted: int | None) -> int:
         except OSError as error:
             message = (
                 f"port {wanted} cannot be used ({(error.strerror or str(error)).lower()}): "
-                "choose another with --port, or leave it out for any free one"
+                f"choose another with {option}, or leave it out for any free one"
             )
             raise StackError(message) from None
     return wanted

@@ -25,6 +25,8 @@ from cli.stack.reaper import Reaper
 PR_SET_PDEATHSIG: Final = 1
 POLL: Final = 0.05
 """Seconds between two looks at a child where the kernel has no pidfd."""
+LINE_GUESS: Final = 1024
+"""Bytes that a line of a log has at most, as a rule."""
 LOG_LIMIT: Final = 16 * 1024 * 1024
 """Bytes; a longer log is set aside when its child starts."""
 LINUX: Final = sys.platform == "linux"
@@ -187,10 +189,10 @@ def reaper() -> Reaper:
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """The end of a log, for an error message."""
+    """The end of a log."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 16 * 1024))
+            file.seek(max(0, log.stat().st_size - LINE_GUESS * count))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""

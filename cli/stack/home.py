@@ -161,7 +161,7 @@ class Home:
         """The pid of the launcher that runs here now, or None."""
         try:
             fd = os.open(self.lock_file, os.O_RDONLY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -176,7 +176,7 @@ class Home:
         """The state as last written; an empty one when there is none."""
         try:
             return State.model_validate_json(self.state_file.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return State()
         except PermissionError:
             message = f"{self.state_file} belongs to another user: run this as its owner"

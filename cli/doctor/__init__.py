@@ -1,0 +1,1 @@
+"""What is missing for Promptmill to run well here, and how to mend it."""

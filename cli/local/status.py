@@ -1,0 +1,153 @@
+"""`promptmill status`: what runs, how well, and how fast."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from time import sleep
+from typing import Any, Final
+
+import click
+import httpx2
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from cli.errors import Exit
+from cli.local.environment import Surroundings
+from cli.stack.home import Home, ServiceState, State
+from shared.db.engine import Database
+from shared.db.pulse import pulse
+from shared.domain.clock import SystemClock
+from shared.domain.money import show_usd
+
+WATCH_SECONDS: Final = 2.0
+MEGABYTE: Final = 1 << 20
+
+
+def show(*, as_json: bool, watch: bool) -> Exit:
+    """Once, or again and again until Ctrl-C; exit code 1 when nothing runs."""
+    home = Home(Surroundings.read().options().home)
+    while True:
+        facts = asyncio.run(look(home))
+        if as_json:
+            sys.stdout.write(json.dumps(facts) + "\n")
+        else:
+            if watch:
+                click.clear()
+            _tell(facts)
+        if not watch:
+            return Exit.OK if facts["running"] else Exit.SOME_FAILED
+        sleep(WATCH_SECONDS)
+
+
+async def look(home: Home) -> dict[str, Any]:
+    """Everything that is shown, in the shape of `--json`."""
+    launcher = home.launcher()
+    state = home.read_state() if launcher else State()
+    facts: dict[str, Any] = {
+        "running": launcher is not None,
+        "pid": launcher,
+        "home": str(home.root),
+        "api": state.extra.get("api_url"),
+        "flower": state.extra.get("flower_url"),
+        "services": {name: _process(service) for name, service in state.services.items()},
+    }
+    if launcher and state.extra.get("ready"):
+        facts["health"] = await _health(str(state.extra["api_url"]))
+        facts |= await _pulse(str(state.extra["database_url"]))
+    return facts
+
+
+async def _health(api_url: str) -> dict[str, Any]:
+    async with httpx2.AsyncClient(base_url=api_url, timeout=5.0) as http:
+        try:
+            health: dict[str, Any] = (await http.get("/readyz")).json()
+        except httpx2.TransportError:
+            return {"status": "away"}
+    return health
+
+
+async def _pulse(database_url: str) -> dict[str, Any]:
+    database = Database(database_url, pool_size=1, name="promptmill-status")
+    try:
+        async with database.transaction() as connection:
+            seen = await pulse(connection, SystemClock().now())
+    finally:
+        await database.close()
+    workers = [asdict(worker) for worker in seen.workers]
+    return {"last_minute": asdict(seen.rates), "routes": seen.routes, "workers": workers}
+
+
+def _process(service: ServiceState) -> dict[str, Any]:
+    """One child: what its supervisor knows, and what the system says of its process tree."""
+    facts: dict[str, Any] = service.model_dump()
+    facts["uptime"] = (
+        round(SystemClock().now().timestamp() - service.since) if service.since else None
+    )
+    try:
+        process = psutil.Process(service.pid)
+        family = [process, *process.children(recursive=True)]
+        facts["memory"] = sum(each.memory_info().rss for each in family)
+        facts["cpu_seconds"] = round(sum(sum(each.cpu_times()[:2]) for each in family), 1)
+    except (psutil.Error, TypeError):
+        facts |= {"memory": None, "cpu_seconds": None}
+    return facts
+
+
+def _tell(facts: dict[str, Any]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not facts["running"]:
+        console.print(f"nothing runs in {facts['home']}; `promptmill up` starts it")
+        return
+    health = facts.get("health", {}).get("status", "starting")
+    console.print(f"promptmill (pid {facts['pid']}) is {health} at {facts['api']}")
+    console.print(f"Flower {facts['flower'] or 'does not run'}, home {facts['home']}\n")
+    console.print(_processes(facts["services"]))
+    if "last_minute" not in facts:
+        return
+    console.print(_workers(facts["workers"]))
+    for route, states in sorted(facts["routes"].items()):
+        console.print(f"{route}: " + ", ".join(f"{n} {state}" for state, n in states.items()))
+    minute = facts["last_minute"]
+    console.print(
+        f"last minute: {minute['answered']} answered of {minute['calls']} calls, "
+        f"{minute['tokens']} tokens, {show_usd(minute['cost_nano'])}"
+    )
+
+
+def _processes(services: dict[str, dict[str, Any]]) -> Table:
+    table = Table("process", "state", "pid", "up", "restarts", "memory", "CPU", box=None)
+    for name, service in services.items():
+        memory = service["memory"]
+        table.add_row(
+            name,
+            service["status"],
+            str(service["pid"] or ""),
+            _since(service["uptime"]),
+            str(service["restarts"] or ""),
+            f"{memory / MEGABYTE:.0f} MB" if memory else "",
+            f"{service['cpu_seconds']} s" if memory else "",
+        )
+    return table
+
+
+def _workers(workers: list[dict[str, Any]]) -> Table:
+    table = Table("worker", "queues", "calls in flight", "of", "last heartbeat", box=None)
+    for worker in workers:
+        table.add_row(
+            f"{worker['host']}:{worker['pid']}",
+            ",".join(worker["queues"]),
+            str(worker["used"]),
+            str(worker["capacity"]),
+            f"{worker['silent']:.0f} s ago",
+        )
+    return table
+
+
+def _since(seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
