@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx2
 import orjson
 
 from shared.domain.errors import PromptmillError, UnavailableError
 
+JOBS: Final = "/api/v1/jobs"
 PAGE: Final = 500
 RETRY_SECONDS: Final = 0.4
 
@@ -20,9 +22,10 @@ class RefusedError(PromptmillError):
 
     code = "refused"
 
-    def __init__(self, message: str, line: int | None = None) -> None:
+    def __init__(self, message: str, line: int | None = None, status: int = 400) -> None:
         super().__init__(message)
         self.line = line
+        self.status = status
 
 
 class Client:
@@ -31,30 +34,50 @@ class Client:
     def __init__(self, http: httpx2.AsyncClient, patience: float) -> None:
         self._http = http
         self._patience = patience
+        self._where = str(http.base_url).rstrip("/")
+
+    async def get(self, path: str, **params: Any) -> dict[str, Any]:
+        """The JSON at a path; parameters that are None are left out."""
+        known = {name: value for name, value in params.items() if value is not None}
+        return await self._call("GET", path, params=known)
+
+    async def post(
+        self, path: str, body: Any = None, *, params: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """What a POST answers; only give patience to what may be repeated."""
+        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+        content = b"" if body is None else orjson.dumps(body)
+        return await self._call("POST", path, content=content, params=params or {}, headers=headers)
 
     async def submit_lines(self, lines: Sequence[bytes]) -> list[dict[str, Any]]:
         """POST /jobs/bulk; what became of each line, in order."""
-        reply = await self._call("POST", "/api/v1/jobs/bulk", content=b"\n".join(lines))
+        reply = await self._call("POST", f"{JOBS}/bulk", content=b"\n".join(lines))
         jobs: list[dict[str, Any]] = reply["jobs"]
         return jobs
 
+    async def job(self, job_id: str, wait: float | None = None) -> dict[str, Any]:
+        """One job; with `wait`, when it has ended or after so many seconds."""
+        return await self.get(f"{JOBS}/{quote(job_id, safe='')}", wait=wait)
+
     async def summary(self, batch: str | None = None) -> dict[str, Any]:
         """Counts by state, cost and tokens."""
-        params = {"batch": batch} if batch else {}
-        return await self._call("GET", "/api/v1/jobs/summary", params=params)
+        return await self.get(f"{JOBS}/summary", batch=batch)
 
-    async def results(self, batch: str) -> AsyncIterator[dict[str, Any]]:
-        """Every job of a batch with its result, the oldest first."""
-        params: dict[str, str | int] = {
-            "batch": batch, "order": "asc", "include": "result", "limit": PAGE,
-        }  # fmt: skip
+    async def jobs(self, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        """Every job that the parameters of GET /jobs choose, page by page."""
+        asked = {"limit": PAGE, **params}
         more = True
         while more:
-            page = await self._call("GET", "/api/v1/jobs", params=params)
+            page = await self.get(JOBS, **asked)
             for job in page["data"]:
                 yield job
             more = page["has_more"]
-            params["after"] = page["next"]
+            asked["after"] = page["next"]
+
+    def results(self, batch: str) -> AsyncIterator[dict[str, Any]]:
+        """Every job of a batch with its result, the oldest first."""
+        return self.jobs(batch=batch, order="asc", include="result")
 
     async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         """Repeat it while the API is away; every call here is harmless when repeated."""
@@ -71,14 +94,22 @@ class Client:
         try:
             response = await self._http.request(method, path, **request)
         except httpx2.TransportError as error:
-            message = f"the API does not answer ({type(error).__name__})"
+            message = f"the API at {self._where} does not answer ({type(error).__name__})"
             raise UnavailableError(message) from None
         if response.status_code >= 500:
-            message = f"the API answered {response.status_code}"
+            message = f"the API at {self._where} answered {response.status_code}"
             raise UnavailableError(message)
-        body: dict[str, Any] = orjson.loads(response.content)
-        if response.is_error:
-            raise RefusedError(body["error"]["message"], body["error"]["line"])
+        try:
+            body: dict[str, Any] = orjson.loads(response.content)
+            error_told = None if response.is_success else body["error"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            message = (
+                f"{self._where} answered {response.status_code}, and not as Promptmill's API "
+                "does: check the URL"
+            )
+            raise RefusedError(message, status=response.status_code) from None
+        if error_told is not None:
+            raise RefusedError(error_told["message"], error_told["line"], response.status_code)
         return body
 
 

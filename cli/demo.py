@@ -11,6 +11,7 @@ import typer
 
 from cli.errors import Exit
 from cli.run import command, report
+from cli.run.order import Order
 from cli.run.requests import OURS, Wish
 from cli.stack.options import ROOT_HOME
 
@@ -29,7 +30,7 @@ def show() -> Exit:
     typer.echo(f'prompt: "{PROMPT}"')
     wish = Wish(prompt=PROMPT, system=None, model="gpt-4.1-mini", max_tokens=200, temperature=None)
     done = command.execute(
-        command.Order(
+        Order(
             file=PROMPTS,
             out=ANSWERS,
             wish=wish,

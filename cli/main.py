@@ -4,9 +4,15 @@ from importlib.metadata import version as installed_version
 
 import typer
 
+from cli.account import keys, tenants
+from cli.doctor import entry as doctor
+from cli.jobs import entry as jobs
+from cli.jobs import submit_entry as submit
 from cli.local import entry as local
 from cli.operations import entry as operations
 from cli.run import entry as run
+from cli.server import entry as server
+from cli.server.options import AsJson, print_json
 
 app = typer.Typer(
     help="Give it prompts, get back every answer.",
@@ -15,14 +21,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for room in (run.app, local.app, operations.app):
+for room in (run.app, submit.app, jobs.app, server.app, local.app, doctor.app, operations.app):
     app.add_typer(room)
+app.add_typer(keys.app, name="keys")
+app.add_typer(tenants.app, name="tenants")
 
 
-@app.command()
-def version() -> None:
+@app.command(epilog="Examples:\n\n  promptmill version")
+def version(*, as_json: AsJson = False) -> None:
     """Show the version."""
-    typer.echo(installed_version("promptmill"))
+    number = installed_version("promptmill")
+    if as_json:
+        print_json([{"version": number}])
+    else:
+        typer.echo(number)
 
 
 def main() -> None:

@@ -3,45 +3,31 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 from cli import client
 from cli.errors import InputError, stderr
-from cli.local.environment import Surroundings
 from cli.local.stack import Address, Want, find_running, local_stack
 from cli.run.audit import simulator_bill
+from cli.run.order import Order, checked_prompts, request_of, wish_for, wishes_beside
 from cli.run.progress import Meterstick, Standing
-from cli.run.reader import Format, PromptFile, read_file
-from cli.run.requests import Row, Wish, checked, from_batch_line, from_columns
+from cli.run.reader import Format, PromptFile
+from cli.run.requests import Row
 from cli.run.sidecar import Sidecar, begin_or_resume, fingerprint, path_for, save
 from cli.run.submit import MakeLine, submit
 from cli.run.writer import Written, write_answers
+from cli.server.address import Server
 from cli.stack.supervisor import ServiceStatus, Status
-from shared.catalog.deployments import Catalog, route_of
 from shared.domain.errors import UnavailableError
 
 POLL_SECONDS: Final = 0.4
 OUTAGE_SECONDS: Final = 60.0
 """How long the API may be away before a run gives up; accepted work goes on meanwhile."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """One `promptmill run` as it was asked for."""
-
-    file: Path
-    out: Path
-    wish: Wish
-    rehearse: bool
-    lane: str
-    tries: int
-    restart: bool
-    quiet: bool
 
 
 @dataclass(slots=True)
@@ -57,6 +43,8 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     simulator_nano: int | None = None
     already_finished: bool = False
+    blank: int = 0
+    """Lines of the input that said nothing."""
 
 
 def execute(order: Order) -> Report:
@@ -64,18 +52,14 @@ def execute(order: Order) -> Report:
 
     KeyboardInterrupt leaves accepted work where the same command finds it again.
     """
-    catalog = Surroundings.read().catalog()
-    prompts = read_file(order.file, _checker(order, catalog))
-    _require_fitting(order, prompts)
-    _require_key(order, prompts, catalog)
-    mark = fingerprint(
-        order.file, order.wish, rehearse=order.rehearse, lane=order.lane, tries=order.tries
-    )
+    order = replace(order, wish=wish_for(order.file, order.wish))
+    prompts = checked_prompts(order)
+    mark = fingerprint(order.file, order.wish, **wishes_beside(order))
     sidecar, resumed = begin_or_resume(order.out, mark, restart=order.restart)
     if sidecar.finished and order.out.exists():
         return Report(
             sidecar.run_id, order.out, len(prompts), Written(), order.rehearse, resumed,
-            already_finished=True,
+            already_finished=True, blank=prompts.blank,
         )  # fmt: skip
     try:
         return asyncio.run(_run(order, prompts, sidecar, resumed=resumed))
@@ -89,7 +73,7 @@ def execute(order: Order) -> Report:
 async def _run(order: Order, prompts: PromptFile, sidecar: Sidecar, *, resumed: bool) -> Report:
     """The story of a run: stack, submit, watch, write, stop."""
     watch = _Stopwatch()
-    async with _stack(order) as address, _connected(address) as api:
+    async with _place(order) as (server, address), _connected(server) as api:
         watch.lap("start")
         job_ids = await submit(prompts, _line_maker(order, prompts.format, sidecar.run_id), api)
         watch.lap("submit")
@@ -97,13 +81,25 @@ async def _run(order: Order, prompts: PromptFile, sidecar: Sidecar, *, resumed: 
         watch.lap("answer")
         written = await write_answers(prompts, job_ids, api.results(sidecar.run_id), order.out)
         save(order.out, sidecar.model_copy(update={"finished": True}))
-        bill = await simulator_bill(address, sidecar.run_id) if order.rehearse else None
+        audit = order.rehearse and address
+        bill = await simulator_bill(audit, sidecar.run_id) if audit else None
         watch.lap("write")
     watch.lap("stop")
     return Report(
         sidecar.run_id, order.out, len(prompts), written, order.rehearse, resumed,
-        watch.laps, bill,
+        watch.laps, bill, blank=prompts.blank,
     )  # fmt: skip
+
+
+@asynccontextmanager
+async def _place(order: Order) -> AsyncIterator[tuple[Server, Address | None]]:
+    """Where the run goes: the server that was named, or a stack of this machine."""
+    if order.server is not None:
+        _stop_politely()
+        yield order.server, None
+        return
+    async with _stack(order) as address:
+        yield Server(url=address.api_url, key=address.api_key), address
 
 
 @asynccontextmanager
@@ -132,7 +128,7 @@ def _tell_restart(status: ServiceStatus) -> None:
 def _line_maker(order: Order, line_format: Format, run_id: str) -> MakeLine:
     def make(row: Row, number: int) -> dict[str, Any]:
         return {
-            "request": _request(order, row, line_format),
+            "request": request_of(row, line_format, order.wish),
             "lane": order.lane,
             "max_tries": order.tries,
             "batch": run_id,
@@ -158,47 +154,6 @@ async def _watch(total: int, run_id: str, api: client.Client, *, quiet: bool) ->
             await asyncio.sleep(max(POLL_SECONDS, 5 * (monotonic() - asked)))
 
 
-def _request(order: Order, row: Row, line_format: Format) -> dict[str, Any]:
-    if line_format is Format.BATCH:
-        return from_batch_line(row)
-    return from_columns(row, order.wish)
-
-
-def _checker(order: Order, catalog: Catalog) -> Callable[[Row, Format], object]:
-    def check(row: Row, line_format: Format) -> object:
-        return checked(_request(order, row, line_format), catalog)
-
-    return check
-
-
-def _require_fitting(order: Order, prompts: PromptFile) -> None:
-    """Options that would change nothing, or the wrong file, are refused."""
-    if prompts.format is Format.BATCH and (idle := order.wish.for_columns):
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
-        message = f"{options}: {order.file.name} is an OpenAI batch file, its lines say it all"
-        raise InputError(message)
-    if order.out.resolve() == order.file.resolve():
-        message = f"{order.out} would replace the prompts; choose another -o"
-        raise InputError(message)
-
-
-def _require_key(order: Order, prompts: PromptFile, catalog: Catalog) -> None:
-    """A run that cannot call its provider is refused before anything starts."""
-    if order.rehearse:
-        return
-    surroundings = Surroundings.read()
-    models = {_request(order, row, prompts.format)["model"] for row in prompts.rows()}
-    for model in sorted(models):
-        plan = catalog.plan(route_of(catalog.model(model), rehearse=False))
-        if not any(surroundings.has_any(d.provider.key_variables) for d in plan):
-            names = " or ".join(v for d in plan for v in d.provider.key_variables)
-            message = (
-                f"{names} is not set, and {model} needs it: export it, write it into .env, "
-                "or add --rehearse to send the work to the simulator, which needs no key"
-            )
-            raise InputError(message)
-
-
 def _stop_politely() -> None:
     """TERM and HUP end a run as Ctrl-C does: the stack is stopped in order."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -206,8 +161,8 @@ def _stop_politely() -> None:
         loop.add_signal_handler(number, task.cancel if task else sys.exit)
 
 
-def _connected(address: Address) -> AbstractAsyncContextManager[client.Client]:
-    return client.connect(address.api_url, address.api_key, patience=OUTAGE_SECONDS)
+def _connected(server: Server) -> AbstractAsyncContextManager[client.Client]:
+    return client.connect(server.url, server.key, patience=OUTAGE_SECONDS)
 
 
 class _Stopwatch:

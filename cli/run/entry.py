@@ -2,16 +2,33 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from cli import demo as demonstration
 from cli.errors import Exit, stderr, told_plainly
+from cli.jobs.choose import check_lane
 from cli.local.environment import Surroundings
 from cli.run import command, report
+from cli.run.options import (
+    AnswersFile,
+    LaneName,
+    MaxTokens,
+    ModelName,
+    Prompt,
+    PromptsFile,
+    Rehearse,
+    Restart,
+    System,
+    Temperature,
+    Tries,
+)
+from cli.run.order import Order
 from cli.run.requests import Wish
+from cli.run.stdin import default_out, plain_file
+from cli.server.address import KEY_VARIABLE, Asked, find_remote
+from cli.server.options import KeyVariable, PlainHttp, Url
 
 RUN_EXAMPLES: Final = """
 Examples:
@@ -20,7 +37,11 @@ Examples:
 
   promptmill run reviews.jsonl --prompt "Sum up: {{text}}" --model gpt-4.1-mini -o sums.jsonl
 
+  promptmill run customers.csv --prompt "Greet {{name}}" -o greetings.csv
+
   promptmill run openai-batch.jsonl -o answers.jsonl
+
+  zcat logs.jsonl.gz | promptmill run - --prompt "Explain: {{line}}" -o answers.jsonl
 
 Exit codes: 0 all answered, 1 some failed, 2 input or usage, 130 interrupted.
 """
@@ -30,28 +51,26 @@ app = typer.Typer()
 
 @app.command(epilog=RUN_EXAMPLES)
 def run(  # noqa: PLR0913 - each is an option
-    file: Annotated[Path, typer.Argument(help="JSONL with columns, or OpenAI batch JSONL.")],
+    file: PromptsFile,
     *,
-    prompt: Annotated[
-        str | None, typer.Option(help='The prompt, with "{{column}}" for a column\'s value.')
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="A system message, likewise.")] = None,
-    model: Annotated[str | None, typer.Option(help="AI_DEFAULT_MODEL where absent.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="The most output tokens.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
-    rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="Use the simulator: no key, no money.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="FILE.answers.jsonl where absent.")
-    ] = None,
-    tries: Annotated[int, typer.Option(min=1, max=20, help="Calls per prompt.")] = 5,
-    lane: Annotated[str, typer.Option(help="bulk, standard or interactive.")] = "bulk",
-    restart: Annotated[bool, typer.Option("--restart", help="Run it anew.")] = False,
+    prompt: Prompt = None,
+    system: System = None,
+    model: ModelName = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    rehearse: Rehearse = False,
+    out: AnswersFile = None,
+    tries: Tries = 5,
+    lane: LaneName = "bulk",
+    restart: Restart = False,
+    url: Url = None,
+    key_variable: KeyVariable = KEY_VARIABLE,
+    plain_http: PlainHttp = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """Answer every prompt of a file, also with no stack running; repeat it to resume."""
-    with told_plainly():
+    with told_plainly(), plain_file(file) as readable:
+        check_lane(lane)
         wish = Wish(
             prompt=prompt,
             system=system,
@@ -59,15 +78,16 @@ def run(  # noqa: PLR0913 - each is an option
             max_tokens=max_tokens,
             temperature=temperature,
         )
-        order = command.Order(
-            file=file,
-            out=out or file.parent / f"{file.stem}.answers.jsonl",
+        order = Order(
+            file=readable,
+            out=out or default_out(file),
             wish=wish,
             rehearse=rehearse,
-            lane=_lane(lane),
+            lane=lane,
             tries=tries,
             restart=restart,
             quiet=as_json,
+            server=find_remote(Asked(url=url, key_variable=key_variable, plain_http=plain_http)),
         )
         _finish(order, as_json=as_json)
 
@@ -79,7 +99,7 @@ def demo() -> None:
         raise typer.Exit(demonstration.show())
 
 
-def _finish(order: command.Order, *, as_json: bool) -> None:
+def _finish(order: Order, *, as_json: bool) -> None:
     """Run the order, say how it went, and set the exit code."""
     try:
         done = command.execute(order)
@@ -92,11 +112,3 @@ def _finish(order: command.Order, *, as_json: bool) -> None:
         for line in report.as_text(done):
             typer.echo(line)
     raise typer.Exit(Exit.SOME_FAILED if done.written.failed else Exit.OK)
-
-
-def _lane(name: str) -> str:
-    lanes = ("bulk", "standard", "interactive")
-    if name not in lanes:
-        message = f"--lane {name}: choose one of {', '.join(lanes)}"
-        raise typer.BadParameter(message)
-    return name

@@ -53,7 +53,6 @@ class Meterstick(AbstractContextManager["Meterstick"]):
 
     def __init__(self, total: int, *, quiet: bool) -> None:
         console = Console(file=sys.stderr, highlight=False)
-        self._total = total
         self._quiet = quiet
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -73,7 +72,9 @@ class Meterstick(AbstractContextManager["Meterstick"]):
             self._seen.popleft()
         text = self.describe(standing)
         if self._bar is not None:
-            self._bar.update(self._task, completed=standing.ended, description=text)
+            self._bar.update(
+                self._task, completed=standing.ended, total=standing.total, description=text
+            )
         elif not self._quiet and (
             now - self._told_at >= LINE_SECONDS or standing.ended == standing.total
         ):

@@ -1,20 +1,18 @@
-"""Prompt files: JSONL with columns, or OpenAI's batch JSONL; read by line, kept by offset."""
+"""Prompt files: checked whole before anything is submitted, then read again row by row."""
 
-import json
-import math
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final
 
 from cli.errors import InputError
 from cli.run.requests import BATCH_KEYS, Row
-from cli.run.template import is_encodable
+from cli.run.source import Record, records
 
-BOM: Final = b"\xef\xbb\xbf"
 MOST_SHOWN: Final = 10
+MOST_COLUMNS: Final = 1000
 
 
 class Format(StrEnum):
@@ -26,22 +24,36 @@ class Format(StrEnum):
 
 @dataclass(slots=True)
 class PromptFile:
-    """A file that has been read once: where its lines begin, not what they say."""
+    """A file that has been read once: where its records begin, not what they say."""
 
     path: Path
-    format: Format
-    offsets: "array[int]" = field(default_factory=lambda: array("Q"))
+    format: Format = Format.COLUMNS
     numbers: "array[int]" = field(default_factory=lambda: array("L"))
+    """The line on which each record begins."""
+    blank: int = 0
+    """Lines that said nothing."""
+    columns: dict[str, None] = field(default_factory=dict)
+    """The columns of all rows, in the order of their first sight; one too many at most."""
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.numbers)
 
     def rows(self) -> Iterator[Row]:
-        """The rows in the file's order."""
-        with self.path.open("rb") as file:
-            for offset in self.offsets:
-                file.seek(offset)
-                yield parse(file.readline())
+        """The rows in the file's order. Raises InputError when the file is another one by now."""
+        numbers = iter(self.numbers)
+        try:
+            for record in records(self.path):
+                if record.row is not None and record.number == next(numbers, None):
+                    yield record.row
+                elif record.row is not None or record.problem is not None:
+                    break
+            else:
+                if next(numbers, None) is None:
+                    return
+        except OSError as error:
+            raise InputError(_unreadable(self.path, error)) from None
+        message = f"{self.path} was changed while it was read; repeat the command"
+        raise InputError(message)
 
 
 def read_file(path: Path, check: Callable[[Row, Format], object]) -> PromptFile:
@@ -52,12 +64,11 @@ def read_file(path: Path, check: Callable[[Row, Format], object]) -> PromptFile:
             raise InputError(message)
         found, problems = _scan(path, check)
     except OSError as error:
-        message = f"{path}: {(error.strerror or str(error)).lower()}"
-        raise InputError(message) from None
+        raise InputError(_unreadable(path, error)) from None
     if problems:
         raise InputError(_told(path, problems, good=len(found)))
     if not found:
-        message = f"{path}: no prompts in it; one JSON object per line is expected"
+        message = f"{path}: no prompts in it; one a line is expected"
         raise InputError(message)
     return found
 
@@ -67,28 +78,8 @@ def format_of(row: Row) -> Format:
     return Format.BATCH if row.keys() >= BATCH_KEYS else Format.COLUMNS
 
 
-def parse(line: bytes) -> Row:
-    """The object of one line. Raises InputError that says why there is none."""
-    try:
-        text = line.removeprefix(BOM).decode()
-        row = json.loads(text, parse_constant=_not_json, parse_float=_finite)
-    except UnicodeDecodeError as error:
-        message = f"not UTF-8 (byte {error.start + 1} of the line)"
-        raise InputError(message) from None
-    except json.JSONDecodeError as error:
-        message = f"not valid JSON: {error.msg.lower()} (column {error.colno})"
-        raise InputError(message) from None
-    except (RecursionError, ValueError) as error:
-        message = f"not valid JSON: {error}"
-        raise InputError(message) from None
-    if not isinstance(row, dict):
-        message = f"a JSON object is expected, not {type(row).__name__}"
-        raise InputError(message)
-    if "\\u" in text:  # only an escape can smuggle them in
-        for column, value in row.items():
-            _refuse_unstorable(column, column)
-            _refuse_unstorable(column, value)
-    return row
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path}: {(error.strerror or str(error)).lower()}"
 
 
 def _told(path: Path, problems: list[tuple[int, str]], *, good: int) -> str:
@@ -106,26 +97,33 @@ def _told(path: Path, problems: list[tuple[int, str]], *, good: int) -> str:
 def _scan(
     path: Path, check: Callable[[Row, Format], object]
 ) -> tuple[PromptFile, list[tuple[int, str]]]:
-    found: PromptFile | None = None
+    found = PromptFile(path)
     problems: list[tuple[int, str]] = []
     custom_ids: dict[str, int] = {}
-    offset = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            start, offset = offset, offset + len(line)
-            if not line.removeprefix(BOM).strip():
-                continue
-            try:
-                row = parse(line)
-                found = found or PromptFile(path, format_of(row))
-                _check_custom_id(row, number, found.format, custom_ids)
-                check(row, found.format)
-            except InputError as error:
-                problems.append((number, error.message))
-                continue
-            found.offsets.append(start)
-            found.numbers.append(number)
-    return found or PromptFile(path, Format.COLUMNS), problems
+    first = True
+    for record in records(path):
+        if record.row is None and record.problem is None:
+            found.blank += 1
+            continue
+        try:
+            row = _row(record)
+            if first:
+                found.format, first = format_of(row), False
+            _check_custom_id(row, record.number, found.format, custom_ids)
+            check(row, found.format)
+        except InputError as error:
+            problems.append((record.number, error.message))
+            continue
+        found.numbers.append(record.number)
+        if len(found.columns) <= MOST_COLUMNS:
+            found.columns.update(dict.fromkeys(row))
+    return found, problems
+
+
+def _row(record: Record) -> Row:
+    if record.row is None:
+        raise InputError(record.problem or "nothing")
+    return record.row
 
 
 def _check_custom_id(row: Row, number: int, line_format: Format, seen: dict[str, int]) -> None:
@@ -137,34 +135,3 @@ def _check_custom_id(row: Row, number: int, line_format: Format, seen: dict[str,
     if first != number:
         message = f"custom_id {row['custom_id']!r} is taken by line {first}"
         raise InputError(message)
-
-
-def _not_json(constant: str) -> NoReturn:
-    message = f"{constant} is no JSON value"
-    raise ValueError(message)
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if math.isinf(value):
-        message = f"{number} is too large a number"
-        raise ValueError(message)
-    return value
-
-
-def _refuse_unstorable(column: str, value: Any) -> None:
-    """Databases take no NUL, and UTF-8 has no half of a surrogate pair."""
-    if isinstance(value, str):
-        if "\x00" in value:
-            message = f"column {column!r}: a NUL character (U+0000); remove it"
-            raise InputError(message)
-        if not is_encodable(value):
-            message = f"column {column!r}: a lone surrogate (half of a \\uXXXX pair); mend it"
-            raise InputError(message)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _refuse_unstorable(column, key)
-            _refuse_unstorable(column, inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _refuse_unstorable(column, inner)

@@ -20,6 +20,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "simulator_ledger_nano": report.simulator_nano,
         "resumed": report.resumed,
         "already_finished": report.already_finished,
+        "blank_lines": report.blank,
         "seconds": {name: round(took, 3) for name, took in report.seconds.items()},
     }
 
@@ -48,6 +49,8 @@ def as_text(report: Report) -> list[str]:
 
 def _warnings(report: Report) -> list[str]:
     written, lines = report.written, []
+    if report.blank:
+        lines.append(f"blank lines skipped: {report.blank}")
     if written.failed:
         lines.append(f"{written.failed} lines have no answer: see their `error` in the file")
     if written.truncated:

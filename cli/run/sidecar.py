@@ -28,16 +28,13 @@ def path_for(out: Path) -> Path:
     return out.with_name(out.name + ".run.json")
 
 
-def fingerprint(file: Path, wish: Wish, *, rehearse: bool, lane: str, tries: int) -> str:
+def fingerprint(file: Path, wish: Wish, **wishes: Any) -> str:
     """The same for the same file and the same wishes, whatever its name."""
     digest = hashlib.sha256()
     with file.open("rb") as content:
         while part := content.read(1 << 20):
             digest.update(part)
-    wishes: dict[str, Any] = {
-        **asdict(wish), "rehearse": rehearse, "lane": lane, "tries": tries,
-    }  # fmt: skip
-    digest.update(json.dumps(wishes, sort_keys=True).encode())
+    digest.update(json.dumps({**asdict(wish), **wishes}, sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -1,14 +1,15 @@
 """Answers in the order and the shape of the file that asked."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from cli.errors import InputError
 from cli.run.reader import Format, PromptFile
 from cli.run.requests import OURS, Row
+from cli.run.sheet import ANSWER_COLUMNS, Sheet, flat, is_sheet
 
 STATUS_OF_FAILURE: Final = {
     "rate_limited": 429, "quota": 429, "auth": 401, "not_found": 404, "context_length": 400,
@@ -56,13 +57,14 @@ async def write_answers(
     half = out.with_name(out.name + ".part")
     try:
         with half.open("wb") as file:
+            write = _line_writer(prompts, file, out)
             row, wanted = next(rows)
             async for job in jobs:
                 early[job["id"]] = job
                 while wanted in early:
                     found = early.pop(wanted)
                     written.count(found)
-                    file.write(_as_bytes(line(row, found, prompts.format)))
+                    write(row, found)
                     row, wanted = next(rows, ({}, ""))
         if wanted:
             message = f"{out}: job {wanted} is not there any more; add --restart to begin anew"
@@ -74,7 +76,22 @@ async def write_answers(
     return written
 
 
-def _as_bytes(found: dict[str, Any]) -> bytes:
+def sheet_columns(prompts: PromptFile) -> list[str]:
+    """The columns of a table of these prompts' answers."""
+    given = list(prompts.columns) if prompts.format is Format.COLUMNS else ["custom_id"]
+    return [*given, *(f"{OURS}.{name}" for name in ANSWER_COLUMNS)]
+
+
+def _line_writer(
+    prompts: PromptFile, file: IO[bytes], out: Path
+) -> Callable[[Row, dict[str, Any]], object]:
+    if not is_sheet(out):
+        return lambda row, job: file.write(as_bytes(line(row, job, prompts.format)))
+    sheet = Sheet(file, out, sheet_columns(prompts))
+    return lambda row, job: sheet.write({**row, **flat(answer(job), f"{OURS}.")})
+
+
+def as_bytes(found: dict[str, Any]) -> bytes:
     """One line of JSON; the input's integers may be longer than 64 bits."""
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 

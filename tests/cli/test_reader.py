@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cli.errors import InputError
-from cli.run.reader import Format, parse, read_file
+from cli.run.reader import Format, read_file
 from cli.run.requests import Row
+from cli.run.source import parse
 
 
 def take(row: Row, line_format: Format) -> None:

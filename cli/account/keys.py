@@ -1,0 +1,97 @@
+"""The words `keys list`, `keys create`, `keys revoke`: a tenant's own keys."""
+
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import typer
+
+from cli.errors import InputError, stderr
+from cli.jobs.show import table
+from cli.server.address import Server
+from cli.server.options import AsJson, on_a_server, print_json, talk
+from shared.security.keys import Scope
+
+PATH: Final = "/api/v1/keys"
+HEADER: Final = ("ID", "NAME", "SCOPES", "STATE", "CREATED", "EXPIRES")
+CREATE_EXAMPLES: Final = """
+Examples:
+
+  promptmill keys create ci
+
+  promptmill keys create dashboard --scope jobs:read --expires-in-days 90
+"""
+
+app = typer.Typer(help="Keys of your tenant; needs a key with the scope admin.")
+
+
+@app.command("list", epilog="Examples:\n\n  promptmill keys list --json")
+@on_a_server
+def list_(server: Server, *, as_json: AsJson = False) -> None:
+    """List the tenant's keys, without their secrets."""
+    keys = talk(server, lambda api: api.get(PATH))["data"]
+    if as_json:
+        print_json(keys)
+        return
+    for line in table(map(_row, keys), HEADER):
+        typer.echo(line)
+
+
+@app.command(epilog=CREATE_EXAMPLES)
+@on_a_server
+def create(
+    server: Server,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
+    *,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option("--scope", help="jobs:read, jobs:write or admin; both jobs scopes if absent."),
+    ] = None,
+    expires_in_days: Annotated[int | None, typer.Option(min=1, max=3650)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a key; it is shown this once, on stdout."""
+    body: dict[str, Any] = {"name": name, "scopes": checked_scopes(scope)}
+    if expires_in_days is not None:
+        body["expires_in_days"] = expires_in_days
+    key = talk(server, lambda api: api.post(PATH, body))
+    if as_json:
+        print_json([key])
+        return
+    stderr.print(f"{key['id']} {', '.join(key['scopes'])}; shown only now:", markup=False)
+    typer.echo(key["key"])
+
+
+@app.command(epilog="Examples:\n\n  promptmill keys revoke key_06gvp37aldqhh801vvaql8icro")
+@on_a_server
+def revoke(
+    server: Server,
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also the last key with the scope admin.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key; it counts no longer than a few seconds."""
+    params = {"force": "true"} if force else {}
+    path = f"{PATH}/{quote(id_, safe='')}/revoke"
+    key = talk(server, lambda api: api.post(path, params=params))
+    if as_json:
+        print_json([key])
+    else:
+        typer.echo(f"{key['id']} is revoked")
+
+
+def checked_scopes(scopes: list[str] | None) -> list[str]:
+    """The scopes, or those of a key for jobs. Raises InputError."""
+    for scope in scopes or []:
+        if scope not in set(Scope):
+            message = f"--scope {scope}: choose of {', '.join(Scope)}"
+            raise InputError(message)
+    return scopes or [Scope.JOBS_READ, Scope.JOBS_WRITE]
+
+
+def _row(key: dict[str, Any]) -> tuple[str, ...]:
+    state = "revoked" if key["revoked_at"] else "counts"
+    scopes = ",".join(key["scopes"])
+    return key["id"], key["name"], scopes, state, key["created_at"], key["expires_at"] or "never"

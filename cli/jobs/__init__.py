@@ -1,0 +1,1 @@
+"""The words for jobs: submit, watch, results, jobs, cancel, why."""

@@ -1,0 +1,121 @@
+"""The word `submit`."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli.errors import InputError, stderr
+from cli.jobs.choose import check_lane
+from cli.jobs.ending import end_of_answer, waited, watch_sum
+from cli.jobs.submit import Submission, read_prompt, submit_file, submit_prompt
+from cli.local.environment import Surroundings
+from cli.run.options import (
+    LaneName,
+    MaxTokens,
+    ModelName,
+    Prompt,
+    Rehearse,
+    System,
+    Temperature,
+)
+from cli.run.requests import Wish
+from cli.run.stdin import plain_file
+from cli.server.address import Server
+from cli.server.options import AsJson, on_a_server, print_json, talk
+
+SUBMIT_EXAMPLES: Final = """
+Examples:
+
+  promptmill submit "Why is the sky blue?" --wait
+
+  promptmill submit --file questions.csv --prompt "{{question}}" --batch tuesday
+
+  git diff | promptmill submit --system "Review this diff." --lane interactive --wait
+
+Exit codes: 0 accepted (with --wait: answered), 1 no answer, 2 refused, 130 interrupted.
+"""
+Text = Annotated[
+    str | None, typer.Argument(metavar="PROMPT", help="The prompt; stdin where absent.")
+]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", help="A file of prompts, as `run` takes it.")
+]
+Batch = Annotated[str | None, typer.Option("--batch", help="A label that jobs share.")]
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option("--idempotency-key", help="The same key is the same job, ever so often sent."),
+]
+
+app = typer.Typer()
+
+
+@app.command(epilog=SUBMIT_EXAMPLES)
+@on_a_server
+def submit(  # noqa: PLR0913 - each is an option
+    server: Server,
+    text: Text = None,
+    *,
+    file: FileOption = None,
+    prompt: Prompt = None,
+    system: System = None,
+    model: ModelName = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    lane: LaneName = "standard",
+    batch: Batch = None,
+    idempotency_key: IdempotencyKey = None,
+    rehearse: Rehearse = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Print the answer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit one prompt, or a file of them; the jobs go on without this command."""
+    check_lane(lane)
+    _one_source(text, file, prompt)
+    wish = Wish(
+        prompt=prompt if file else read_prompt(text),
+        system=system,
+        model=model or Surroundings.read().default_model(),
+        max_tokens=max_tokens,
+        temperature=temperature,
+    )
+    submission = Submission(
+        wish=wish, lane=lane, rehearse=rehearse, batch=batch, idempotency_key=idempotency_key
+    )
+    if file is None:
+        _submit_one(server, submission, wait=wait, as_json=as_json)
+    else:
+        _submit_file(server, file, submission, wait=wait, as_json=as_json)
+
+
+def _one_source(text: str | None, file: Path | None, prompt: str | None) -> None:
+    if file is not None and text is not None:
+        raise InputError("give a prompt or a --file, not both")
+    if file is None and prompt is not None:
+        raise InputError("--prompt goes with --file; one prompt is the argument itself")
+
+
+def _submit_one(server: Server, submission: Submission, *, wait: bool, as_json: bool) -> None:
+    job = talk(server, lambda api: submit_prompt(api, submission))
+    if wait:
+        stderr.print(f"{job['id']} {job['state']}", markup=False)
+        end_of_answer(waited(server, job["id"]), as_json=as_json)
+    elif as_json:
+        print_json([job])
+    else:
+        typer.echo(f"{job['id']}  {server.url}{job['status_url']}")
+
+
+def _submit_file(
+    server: Server, file: Path, submission: Submission, *, wait: bool, as_json: bool
+) -> None:
+    with plain_file(file) as readable:
+        batch, ids = talk(server, lambda api: submit_file(api, readable, submission), patience=0.0)
+    if as_json:
+        print_json({"id": job_id, "batch": batch} for job_id in ids)
+    else:
+        for job_id in ids:
+            typer.echo(job_id)
+        stderr.print(f"{len(ids)} jobs accepted as --batch {batch}", markup=False)
+    if wait:
+        watch_sum(server, batch, as_json=as_json)

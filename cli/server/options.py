@@ -1,0 +1,72 @@
+"""The options by which every word finds its server, and those that many words share."""
+
+import asyncio
+import functools
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import orjson
+import typer
+
+from cli.client import Client, connect
+from cli.errors import told_plainly
+from cli.server.address import KEY_VARIABLE, LOCAL, Asked, Server, find_server
+
+T = TypeVar("T")
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help=f"The server; `{LOCAL}` is this machine's stack."),
+]
+KeyVariable = Annotated[
+    str,
+    typer.Option("--key-variable", metavar="NAME", help="The variable that holds the key."),
+]
+PlainHttp = Annotated[bool, typer.Option("--plain-http", help="Allow http:// to another machine.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON lines.")]
+
+
+def on_a_server(act: Callable[..., object]) -> Callable[..., None]:
+    """A word whose first parameter is the Server: the command line says which, by options."""
+
+    @functools.wraps(act)
+    def word(*, url: str | None, key_variable: str, plain_http: bool, **given: Any) -> None:
+        with told_plainly():
+            act(
+                find_server(Asked(url=url, key_variable=key_variable, plain_http=plain_http)),
+                **given,
+            )
+
+    signature = inspect.signature(act)
+    first, *others = signature.parameters.values()
+    options = {
+        "url": (Url, None), "key_variable": (KeyVariable, KEY_VARIABLE),
+        "plain_http": (PlainHttp, False),
+    }  # fmt: skip
+    ours = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in options.items()
+    ]
+    hints = {k: v for k, v in get_type_hints(act, include_extras=True).items() if k != first.name}
+    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in others]
+    word.__signature__ = signature.replace(parameters=[*keyword, *ours])  # type: ignore[attr-defined]
+    word.__annotations__ = {**hints, **{name: kind for name, (kind, _) in options.items()}}
+    return word
+
+
+def talk(server: Server, what: Callable[[Client], Awaitable[T]], *, patience: float = 0.0) -> T:
+    """Do it with a client of the server, which may be away for so many seconds."""
+
+    async def session() -> T:
+        async with connect(server.url, server.key, patience=patience) as api:
+            return await what(api)
+
+    return asyncio.run(session())
+
+
+def print_json(things: Iterable[Any]) -> None:
+    """One line of JSON each."""
+    for thing in things:
+        sys.stdout.write(orjson.dumps(thing).decode() + "\n")
