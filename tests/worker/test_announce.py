@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from shared.broker.events import Event, EventSender
@@ -111,6 +112,23 @@ async def test_what_waits_for_the_broker_is_bounded_and_the_oldest_go_first(
     heard = await ear.hears(MOST_KEPT - 1)
     assert heard[0] == ("task-retried", "job_11"), "the goodbye took a place, too"
     assert heard[-1] == ("task-retried", f"job_{MOST_KEPT + 9}")
+
+
+async def test_a_waiting_job_is_told_of_once_and_so_is_its_end_however_often_bells_ring(
+    broker: Broker,
+) -> None:
+    ear, announcer = Ear(broker), announcer_over(Sender(broker))
+    front = [SimpleNamespace(id=f"job_{number}") for number in range(2)]
+    announcer.waiting("gpt-4.1-mini", "openai", front)
+    announcer.waiting("gpt-4.1-mini", "openai", front[:1])
+    announcer.cancelled(["job_0", "job_7"])
+    announcer.cancelled(["job_0"])
+    announcer.waiting("gpt-4.1-mini", "openai", [])
+    announcer.rescued([left(9)])
+    await announcer.close()
+    heard = await ear.hears(4)
+    assert sorted(heard[:2]) == [("task-sent", "job_0"), ("task-sent", "job_1")]
+    assert heard[2:] == [("task-revoked", "job_0"), ("task-retried", "job_9")]
 
 
 async def test_a_worker_that_shall_tell_nothing_of_jobs_still_says_that_it_lives(

@@ -97,10 +97,12 @@ class Announcer:
                 self._keep_end(row.job_id, row.moved_to, FailureKind.INTERRUPTED)
 
     def cancelled(self, job_ids: Iterable[str]) -> None:
-        """Of these, what stood in front of a line will not run."""
+        """Of these, what stood in front of a line will not run; each is told once."""
         for job_id in job_ids:
-            if any(job_id in front for front in self._waiting.values()):
-                self._keep("task-revoked", job_id, terminated=False, signum=None, expired=False)
+            for front in self._waiting.values():
+                if job_id in front:
+                    front.discard(job_id)
+                    self._keep("task-revoked", job_id, terminated=False, signum=None, expired=False)
 
     async def run(self) -> None:
         """Send what was kept, and signs of life, until cancelled."""
