@@ -117,7 +117,8 @@ def test_every_process_of_the_mill_is_handed_every_setting(services: dict[str, A
     wanted = variables_of_settings() - NEVER_DEPLOYED
     for name in MILL:
         given = {each for each in services[name]["environment"] if each not in key_variables()}
-        assert given - {"WORKER_QUEUES", "WORKER_SLOTS", "ISOLATED_SLOTS"} == wanted, name
+        given -= {"WORKER_QUEUES", "WORKER_SLOTS", "ISOLATED_SLOTS"}
+        assert given == wanted, f"docker-compose.yml: x-settings of {name} lack or exceed"
 
 
 def test_keys_of_providers_are_known_to_who_calls_them_alone(services: dict[str, Any]) -> None:
