@@ -27,7 +27,7 @@ MB: Final = 1_000_000
 MS: Final = 1000
 FEW: Final = 100
 MANY: Final = 1000
-LONG: Final = {"latency-ms": 6000, "latency-spread": 0}
+LONG: Final = {"latency-ms": 30_000, "latency-spread": 0}
 
 
 @dataclass(frozen=True, slots=True)

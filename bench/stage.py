@@ -178,4 +178,9 @@ async def stage(servers: Servers, catalog: str = UNLIMITED) -> AsyncIterator[Sta
             for name in QUICK_LEASES:
                 del mill.environ[name]
             backend = (await mill.life.one("SELECT pg_backend_pid() AS pid")).pid
-            yield Stage(mill, servers, parent_of(int(backend)), valkey)
+            try:
+                yield Stage(mill, servers, parent_of(int(backend)), valkey)
+            finally:
+                for process in mill.processes:
+                    if process.poll() is None:
+                        kill_family(process.pid)
