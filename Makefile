@@ -30,8 +30,19 @@ demo: setup ## Answer the example prompts on a local stack, without a key
 up: setup ## Start the local stack and keep it running
 	@$(BIN)/promptmill up
 
+# What measures rates by the clock runs alone; the rest two files at a time: it mostly waits.
+ALONE := tests/meters tests/quota
+IN_PAIRS := -n 2 --dist loadfile
+
 test: setup ## Run the tests; ARGS are pytest's
+ifdef ARGS
 	@$(BIN)/python -m pytest -q $(ARGS)
+else
+	@failed=0; \
+	$(BIN)/python -m pytest -q $(IN_PAIRS) $(addprefix --ignore=,$(ALONE)) || failed=1; \
+	$(BIN)/python -m pytest -q $(ALONE) || failed=1; \
+	exit $$failed
+endif
 
 browser: ## Install Chromium for the browser test (Debian, as root)
 	@command -v chromium >/dev/null || { apt-get -qq update \
