@@ -1,5 +1,6 @@
 """A mill that Flower watches, and a client of Flower's own HTTP API."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -72,8 +73,7 @@ async def flower(database_url: str, redis_url: str) -> AsyncIterator[Flower]:
     """Calls take a second and a half; the worker has room for SLOTS of them."""
     async with running_mill(database_url, redis_url) as mill:
         await mill.start_simulator(**{"latency-ms": 1500, "latency-spread": 0})
-        url = await start_flower(mill)
-        await mill.start_worker(slots=SLOTS)
+        url, _ = await asyncio.gather(start_flower(mill), mill.start_worker(slots=SLOTS))
         async with httpx2.AsyncClient(base_url=url, auth=(USER, PASSWORD), timeout=10) as http:
             flower = Flower(mill, url, http)
 
