@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from time import monotonic, sleep
 from typing import Final
 
@@ -21,13 +22,13 @@ from cli.stack.child import last_lines
 from cli.stack.errors import StackError
 from cli.stack.home import Home
 from cli.stack.logs import follow
-from cli.stack.supervisor import ServiceStatus, Status
+from cli.stack.supervisor import DIED, ServiceStatus, Status
 from shared.db.migrate import migrate as migrate_schema
 from shared.domain.errors import ConfigurationError
 
 LAUNCHER: Final = "launcher"
 STOP_SECONDS: Final = 60.0
-SHOWN: Final = {Status.READY, Status.RESTARTING, Status.STOPPED}
+SHOWN: Final = {Status.READY, Status.STOPPED, *DIED}
 
 
 def up(want: Want, *, logs: bool) -> None:
@@ -88,7 +89,7 @@ async def _up(want: Want, *, logs: bool) -> None:
     """Until a signal; one that comes before all is ready breaks the start off."""
     stop, starting = asyncio.Event(), asyncio.current_task()
     _on_signal(starting.cancel if starting else stop.set)
-    async with local_stack(want, _tell) as (address, _):
+    async with local_stack(want, _Teller()) as (address, _):
         _on_signal(stop.set)
         _welcome(address, "Ctrl-C stops it.")
         following = asyncio.create_task(_follow(address.home)) if logs else None
@@ -108,10 +109,20 @@ def _on_signal(act: Callable[[], object]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, act)
 
 
-def _tell(status: ServiceStatus) -> None:
-    if status.status in SHOWN:
+class _Teller:
+    """Tells what each process does in a line; why one fails, at its first failure."""
+
+    def __init__(self) -> None:
+        self._failing: set[str] = set()
+
+    def __call__(self, status: ServiceStatus) -> None:
+        if status.status not in SHOWN:
+            return
         pid = f" (pid {status.pid})" if status.pid else ""
         typer.echo(f"  {status.name:<10} {status.status}{pid}")
+        if status.why and status.name not in self._failing:
+            self._failing.add(status.name)
+            typer.echo(indent(status.why, " " * 4))
 
 
 def _welcome(address: Address, last: str) -> None:

@@ -119,6 +119,7 @@ def _flower(port: int, foundation: Foundation, env: dict[str, str]) -> Service:
         command=Command(argv=argv, env=own),
         ready=_answers(f"http://127.0.0.1:{port}/healthcheck"),
         start_timeout=START_TIMEOUT,
+        vital=False,
     )
 
 

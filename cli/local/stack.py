@@ -218,7 +218,11 @@ class _StateKeeper:
     def changed(self, status: ServiceStatus) -> None:
         """A service has a new status."""
         self._services[status.name] = ServiceState(
-            status=status.status, pid=status.pid, since=status.since, restarts=status.restarts
+            status=status.status,
+            pid=status.pid,
+            since=status.since,
+            restarts=status.restarts,
+            why=status.why,
         )
         self._home.update_state(services=self._services)
         self._tell(status)

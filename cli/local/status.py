@@ -17,7 +17,7 @@ from cli.errors import Exit
 from cli.local.environment import Surroundings
 from cli.stack.home import Home, ServiceState, State
 from shared.db.engine import Database
-from shared.db.pulse import pulse
+from shared.db.pulse import COUNTED, pulse
 from shared.domain.clock import SystemClock
 from shared.domain.money import show_usd
 
@@ -76,7 +76,12 @@ async def _pulse(database_url: str) -> dict[str, Any]:
     finally:
         await database.close()
     workers = [asdict(worker) for worker in seen.workers]
-    return {"last_minute": asdict(seen.rates), "routes": seen.routes, "workers": workers}
+    return {
+        "last_minute": asdict(seen.rates),
+        "routes": seen.routes,
+        "scheduled": seen.scheduled,
+        "workers": workers,
+    }
 
 
 def _process(service: ServiceState) -> dict[str, Any]:
@@ -104,16 +109,31 @@ def _tell(facts: dict[str, Any]) -> None:
     console.print(f"promptmill (pid {facts['pid']}) is {health} at {facts['api']}")
     console.print(f"Flower {facts['flower'] or 'does not run'}, home {facts['home']}\n")
     console.print(_processes(facts["services"]))
+    for service in facts["services"].values():
+        if service["why"]:
+            console.print(service["why"], markup=False)
     if "last_minute" not in facts:
         return
     console.print(_workers(facts["workers"]))
+    _tell_work(console, facts)
+
+
+def _tell_work(console: Console, facts: dict[str, Any]) -> None:
     for route, states in sorted(facts["routes"].items()):
-        console.print(f"{route}: " + ", ".join(f"{n} {state}" for state, n in states.items()))
+        counted = (f"{_many(number)} {state}" for state, number in states.items())
+        console.print(f"{route}: {', '.join(counted)}")
+    if facts["scheduled"]:
+        console.print(f"{_many(facts['scheduled'])} scheduled")
     minute = facts["last_minute"]
     console.print(
-        f"last minute: {minute['answered']} answered of {minute['calls']} calls, "
-        f"{minute['tokens']} tokens, {show_usd(minute['cost_nano'])}"
+        f"last minute: {minute['answered']} answered of {minute['calls']} calls "
+        f"({minute['answered'] / 60:.1f} a second), {minute['tokens']} tokens, "
+        f"{show_usd(minute['cost_nano'])}"
     )
+
+
+def _many(number: int) -> str:
+    return f"{COUNTED} or more" if number >= COUNTED else str(number)
 
 
 def _processes(services: dict[str, dict[str, Any]]) -> Table:

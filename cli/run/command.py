@@ -22,7 +22,7 @@ from cli.run.sidecar import Sidecar, begin_or_resume, fingerprint, path_for, sav
 from cli.run.submit import MakeLine, submit
 from cli.run.writer import Written, write_answers
 from cli.server.address import Server
-from cli.stack.supervisor import ServiceStatus, Status
+from cli.stack.supervisor import DIED, ServiceStatus
 from shared.domain.errors import UnavailableError
 
 POLL_SECONDS: Final = 0.4
@@ -120,7 +120,7 @@ async def _stack(order: Order) -> AsyncIterator[Address]:
 
 def _tell_restart(status: ServiceStatus) -> None:
     """A run that stands still because something dies again and again shall say so."""
-    if status.status is Status.RESTARTING:
+    if status.status in DIED:
         again = f"{status.name} ended and is started again ({status.restarts})"
         stderr.print(f"  {again}; its log is in the home's folder `logs`", markup=False)
 

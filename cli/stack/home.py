@@ -32,6 +32,8 @@ class ServiceState(BaseModel):
     since: float | None = None
     """Unix time of its start, seconds."""
     restarts: int = 0
+    why: str = ""
+    """Of a failing one: how its last child ended, and the last lines of its log."""
 
 
 class State(BaseModel):

@@ -23,6 +23,8 @@ class Restart:
     most: float = 15.0
     steady: float = 30.0
     """A child that ran so long begins anew with the first pause."""
+    tolerated: int = 2
+    """After more deaths in a row a child is called failing; it is still started again."""
 
     def pause(self, failures: int) -> float:
         """The pause after so many deaths in a row, counted from one."""
@@ -46,5 +48,7 @@ class Service:
     restart: Restart = field(default=ALWAYS)
     after: tuple[str, ...] = ()
     """Names of the services that are ready before its start and stop after its end."""
+    vital: bool = True
+    """False: that it cannot be started ends nothing; it is tried again as if it had died."""
     once: bool = False
     """A task: it is ready when it has ended with 0, and is not started again."""

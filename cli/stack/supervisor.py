@@ -27,9 +27,15 @@ class Status(StrEnum):
     STARTING = "starting"
     READY = "ready"
     RESTARTING = "restarting"
+    FAILING = "failing"
+    """Restarting, again and again."""
     DONE = "done"
     STOPPING = "stopping"
     STOPPED = "stopped"
+
+
+DIED: Final = frozenset({Status.RESTARTING, Status.FAILING})
+"""What a service is between two children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ class ServiceStatus:
     since: float | None
     """Unix time of the child's start, seconds."""
     restarts: int
+    why: str = ""
+    """Of a failing one: how its last child ended, with the last lines of the log."""
 
 
 @dataclass(slots=True)
@@ -53,12 +61,16 @@ class _Kept:
     child: Child | None = None
     since: float | None = None
     restarts: int = 0
+    why: str = ""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """The start need not wait for it any longer."""
     task: asyncio.Task[None] | None = None
 
     def seen(self) -> ServiceStatus:
         pid = self.child.pid if self.child is not None else None
-        return ServiceStatus(self.service.name, self.status, pid, self.since, self.restarts)
+        name = self.service.name
+        return ServiceStatus(name, self.status, pid, self.since, self.restarts, self.why)
 
 
 class Supervisor:
@@ -167,7 +179,7 @@ class Supervisor:
 
     async def _all_ready(self) -> None:
         for kept in self._kept.values():
-            await kept.ready.wait()
+            await kept.settled.wait()
 
     async def _keep(self, kept: _Kept) -> None:
         """One service's life; ends by cancellation, or when a task is done."""
@@ -176,22 +188,35 @@ class Supervisor:
             await self._kept[name].ready.wait()
         while True:
             started = time.monotonic()
-            try:
-                child = self._spawn(kept)
-                await self._until_ready(kept, child)
-                self._change(kept, Status.DONE if service.once else Status.READY)
-                kept.ready.set()
-                if service.once:
-                    return
-                await child.exited()
-            except StartError:
-                if not kept.ready.is_set():
-                    raise
-            lasted = time.monotonic() - started
+            why = await self._live(kept)
+            if service.once:
+                return
+            lasted = time.monotonic() - started if kept.status is Status.READY else 0.0
             failures = 1 if lasted > service.restart.steady else failures + 1
             kept.restarts += 1
-            self._change(kept, Status.RESTARTING)
+            failing = failures > service.restart.tolerated
+            kept.why = why if failing else ""
+            self._change(kept, Status.FAILING if failing else Status.RESTARTING)
             await asyncio.sleep(service.restart.pause(failures))
+
+    async def _live(self, kept: _Kept) -> str:
+        """One child from its start to its end; says how it ended."""
+        service = kept.service
+        try:
+            child = self._spawn(kept)
+            await self._until_ready(kept, child)
+            kept.why = ""
+            self._change(kept, Status.DONE if service.once else Status.READY)
+            kept.ready.set()
+            kept.settled.set()
+            if service.once:
+                return ""
+            return self._start_error(kept, f"ended {_how(await child.exited())}").message
+        except StartError as error:
+            if service.once or (service.vital and not kept.ready.is_set()):
+                raise
+            kept.settled.set()
+            return error.message
 
     def _spawn(self, kept: _Kept) -> Child:
         try:

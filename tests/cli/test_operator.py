@@ -71,7 +71,7 @@ def _a_dead_child_is_started_again(stack: Command, pid: int) -> None:
 
     def restarted() -> bool:
         worker = json.loads(stack("status", "--json").stdout)["services"]["worker1"]
-        return worker["status"] == "ready" and worker["restarts"] == 1
+        return bool(worker["status"] == "ready" and worker["restarts"] == 1)
 
     eventually("the worker is started again", restarted)
 

@@ -98,13 +98,30 @@ async def test_a_child_that_dies_is_started_again_after_growing_pauses(home: Hom
     await supervisor.start()
     again = await story.tells("weak", Status.STARTING, times=5)
     await supervisor.stop()
-    died, started = (
-        story.moments("weak", status) for status in (Status.RESTARTING, Status.STARTING)
-    )
+    died = story.moments("weak", Status.RESTARTING) + story.moments("weak", Status.FAILING)
+    started = story.moments("weak", Status.STARTING)
     pauses = [start - death for death, start in zip(died, started[1:], strict=False)]
     assert again.restarts == 4
     for pause, least in zip(pauses[:4], (0.05, 0.1, 0.2, 0.4), strict=True):
         assert least <= pause + 0.005 < least + 1
+
+
+async def test_what_dies_at_once_again_and_again_is_called_failing_and_others_go_on(
+    home: Home,
+) -> None:
+    story = Story()
+    weak = shell(
+        "weak", "echo out of luck; exit 3", vital=False, ready=file_exists(home.root / "x")
+    )
+    supervisor = Supervisor([shell("good", "exec sleep 600"), weak], home, story)
+    await supervisor.start()
+    failing = await story.tells("weak", Status.FAILING)
+    good, _ = supervisor.status()
+    await supervisor.stop()
+    assert failing.restarts == 3
+    assert "weak ended with code 3" in failing.why
+    assert failing.why.endswith("out of luck")
+    assert (good.status, good.restarts) == (Status.READY, 0)
 
 
 def test_the_pauses_are_capped() -> None:
