@@ -1,6 +1,8 @@
 """Hand the lines of a file to the API, in chunks that it takes whole."""
 
+import asyncio
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -12,6 +14,8 @@ from cli.run.requests import Row
 CHUNK_LINES: Final = 500
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """A chunk ends with the line that passes it."""
+IN_FLIGHT: Final = 3
+"""Chunks on their way at once: the command makes the next while the api writes the last."""
 
 MakeLine = Callable[[Row, int], dict[str, Any]]
 """From a row and its line number to a line of the bulk body."""
@@ -24,17 +28,37 @@ async def submit(prompts: PromptFile, make_line: MakeLine, api: Client) -> list[
     line which the API refused.
     """
     job_ids: list[str] = []
-    for chunk in _chunks(prompts, make_line):
-        try:
-            jobs = await api.submit_lines(chunk)
-        except RefusedError as error:
-            if error.line is None:
-                raise
-            number = prompts.numbers[len(job_ids) + error.line - 1]
-            message = f"{prompts.path.name}:{number}: {error.message}"
-            raise InputError(message) from None
-        job_ids += [job["id"] for job in jobs]
+    under_way: deque[asyncio.Task[list[str]]] = deque()
+    before = 0
+    try:
+        for chunk in _chunks(prompts, make_line):
+            if len(under_way) == IN_FLIGHT:
+                job_ids += await under_way.popleft()
+            under_way.append(asyncio.create_task(_submit_chunk(prompts, chunk, before, api)))
+            before += len(chunk)
+            # The request leaves before the next chunk is made.
+            await asyncio.sleep(0)
+        while under_way:
+            job_ids += await under_way.popleft()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
     return job_ids
+
+
+async def _submit_chunk(
+    prompts: PromptFile, chunk: list[bytes], before: int, api: Client
+) -> list[str]:
+    """Submit lines of which so many come before in the file; their jobs' ids."""
+    try:
+        jobs = await api.submit_lines(chunk)
+    except RefusedError as error:
+        if error.line is None:
+            raise
+        number = prompts.numbers[before + error.line - 1]
+        raise InputError(f"{prompts.path.name}:{number}: {error.message}") from None
+    return [job["id"] for job in jobs]
 
 
 def _chunks(prompts: PromptFile, make_line: MakeLine) -> Iterator[list[bytes]]:
