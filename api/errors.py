@@ -99,7 +99,11 @@ async def _http(request: Request, error: HTTPException) -> ORJSONResponse:
 async def _database(request: Request, error: Exception) -> ORJSONResponse:
     if is_connection_loss(error):
         log.warning("database_away", error=type(error).__name__)
-        message = "the database is away; nothing was accepted, try again"
+        # The last COMMIT may have gone through and only its reply been lost.
+        message = (
+            "the database is away: try again; with the same Idempotency-Key, what may have been "
+            "accepted all the same is found and not made twice"
+        )
         return reply(request, 503, ErrorDetail(code="unavailable", message=message))
     return await _unexpected(request, error)
 
