@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from cli.errors import InputError
 from cli.run.template import fill, is_encodable
 from shared.catalog.deployments import Catalog
-from shared.catalog.fit import fit
+from shared.catalog.fit import require_fit
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
 
@@ -98,7 +98,7 @@ def checked(request: dict[str, Any], catalog: Catalog | None) -> dict[str, Any]:
     try:
         shape = REQUEST.validate_python(request)
         if catalog is not None:
-            fit(catalog, shape)
+            require_fit(catalog, shape)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.catalog.deployments import Catalog, Model
-from shared.catalog.tokens import count_input
+from shared.catalog.tokens import count_input, most_input
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
 
@@ -23,14 +23,7 @@ class Fitted:
 
 def fit(catalog: Catalog, request: GenerationRequest) -> Fitted:
     """The request as it will be stored. Raises InvalidRequestError that names the field."""
-    model = catalog.model(request.model)
-    if not request.messages:
-        raise InvalidRequestError("messages: at least one message is needed", field="messages")
-    for name in SAMPLING:
-        if not model.sampling and getattr(request, name) is not None:
-            message = f"{name}: {model.id} takes no sampling parameters; leave it out"
-            raise InvalidRequestError(message, field=name)
-    max_tokens = _max_tokens(request, model)
+    model, max_tokens = _taken(catalog, request)
     input_tokens = count_input(request.messages)
     if input_tokens + max_tokens > model.context_window:
         message = (
@@ -39,6 +32,25 @@ def fit(catalog: Catalog, request: GenerationRequest) -> Fitted:
         )
         raise InvalidRequestError(message, field="messages")
     return Fitted(replace(request, max_tokens=max_tokens), model, input_tokens, max_tokens)
+
+
+def require_fit(catalog: Catalog, request: GenerationRequest) -> None:
+    """Raise what `fit` would; counts tokens only where they may be too many."""
+    model, max_tokens = _taken(catalog, request)
+    if most_input(request.messages) + max_tokens > model.context_window:
+        fit(catalog, request)
+
+
+def _taken(catalog: Catalog, request: GenerationRequest) -> tuple[Model, int]:
+    """The model, and the output tokens to reserve; everything but the length is checked."""
+    model = catalog.model(request.model)
+    if not request.messages:
+        raise InvalidRequestError("messages: at least one message is needed", field="messages")
+    for name in SAMPLING:
+        if not model.sampling and getattr(request, name) is not None:
+            message = f"{name}: {model.id} takes no sampling parameters; leave it out"
+            raise InvalidRequestError(message, field=name)
+    return model, _max_tokens(request, model)
 
 
 def _max_tokens(request: GenerationRequest, model: Model) -> int:

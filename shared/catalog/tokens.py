@@ -16,5 +16,14 @@ PER_REPLY: Final = 3
 def count_input(messages: Sequence[Message]) -> int:
     """The input tokens that the provider will count for these messages."""
     counts = toktok.batch_count([message.content for message in messages], ENCODING)
+    return int(sum(counts)) + _frame(messages)
+
+
+def most_input(messages: Sequence[Message]) -> int:
+    """At most so many: a token stands for one byte or more."""
+    return sum(len(message.content.encode()) for message in messages) + _frame(messages)
+
+
+def _frame(messages: Sequence[Message]) -> int:
     # Each message carries its role, which is one token more than its frame.
-    return int(sum(counts)) + len(counts) * (PER_MESSAGE + 1) + PER_REPLY
+    return len(messages) * (PER_MESSAGE + 1) + PER_REPLY

@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.catalog.deployments import load_catalog
-from shared.catalog.fit import SAMPLING, fit
-from shared.catalog.tokens import count_input
+from shared.catalog.fit import SAMPLING, fit, require_fit
+from shared.catalog.tokens import count_input, most_input
 from shared.domain.errors import InvalidRequestError, UnknownModelError
 from shared.domain.generation import GenerationRequest, Message, Role
 
@@ -63,6 +65,22 @@ def test_the_window_holds_input_and_output_to_the_last_token() -> None:
     with pytest.raises(InvalidRequestError, match="context window of gpt-4o") as caught:
         fit(CATALOG, request(full + " a", model="gpt-4o", max_tokens=model.max_output))
     assert caught.value.field == "messages"
+
+
+def test_what_surely_fits_is_not_counted_and_what_may_not_is() -> None:
+    model = CATALOG.models["gpt-4o"]
+    room = model.context_window - model.max_output - FRAME - PRIMING
+    for text in ("hello", " a" * room):
+        require_fit(CATALOG, request(text, model="gpt-4o", max_tokens=model.max_output))
+    with pytest.raises(InvalidRequestError, match="context window of gpt-4o"):
+        require_fit(
+            CATALOG, request(" a" * (room + 1), model="gpt-4o", max_tokens=model.max_output)
+        )
+
+
+@given(st.text())
+def test_no_text_has_more_tokens_than_bytes(text: str) -> None:
+    assert count_input(messages(text)) <= most_input(messages(text))
 
 
 @pytest.mark.parametrize("max_tokens", [-1, 0, MINI.max_output + 1])
