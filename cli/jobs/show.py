@@ -74,20 +74,16 @@ def _wait(waiting: dict[str, Any]) -> Iterator[str]:
     yield f"waits: {SAYS.get(waiting['reason'], waiting['reason'])}{until}{detail}"
     if waiting["deployment"] is None:
         return
-    yield f"  {waiting['ahead']} of your jobs go first; {_others(waiting['other_tenants'])}"
+    yield f"  your jobs before it: {waiting['ahead']}; other tenants: {waiting['other_tenants']}"
     limits = [
-        f"{value:.0f} {name}" for name, value in waiting["limits"].items()
+        f"{name} {value:.0f}" for name, value in waiting["limits"].items()
         if value and name != "window_seconds"
     ]  # fmt: skip
     window = f" in {waiting['limits']['window_seconds']:g} s" if limits else ""
     yield (
-        f"  {waiting['deployment']}: {waiting['in_flight']} in flight, workers take "
+        f"  {waiting['deployment']}: in flight {waiting['in_flight']}, workers take "
         f"{waiting['capacity']}; quota {', '.join(limits) or 'none'}{window}"
     )
-
-
-def _others(tenants: int) -> str:
-    return f"{tenants} other tenants share the turns" if tenants else "no other tenant waits there"
 
 
 def _attempt(attempt: dict[str, Any]) -> Iterator[str]:

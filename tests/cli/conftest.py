@@ -39,13 +39,15 @@ class Command:
     environ: dict[str, str]
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def __call__(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
+    def __call__(
+        self, *arguments: str, typed: str = "", **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end; what is typed is its stdin."""
         return subprocess.run(
             [sys.executable, "-m", "cli", *arguments],
             cwd=self.folder,
             env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=120,
@@ -137,3 +139,31 @@ def sql(url: str, statement: str) -> list[Any]:
     """Rows of a statement."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         return connection.execute(statement).fetchall()
+
+
+SCARCE = "gpt-4.1-nano"
+"""Of this model a serving stack answers no rehearsal for an hour: what is asked waits."""
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[Command]:
+    """A command whose stack is up, with the simulator, for all tests of a module."""
+    folder = tmp_path_factory.mktemp("serving")
+    url = servers.create_database("serving")
+    migrate(url)
+    overlay = folder / "scarce.toml"
+    overlay.write_text(f'[limits."simulator/{SCARCE}"]\nrequests = 1\nwindow = 3600\n')
+    given = {
+        "DATABASE_URL": url,
+        "REDIS_URL": servers.redis_url,
+        "PROMPTMILL_CATALOG": str(overlay),
+    }
+    command = Command(folder, folder / "home", {**clean_environment(folder), **given})
+    up = command.start("up", "--simulator")
+    try:
+        eventually("the stack is up", lambda: command.state().get("extra", {}).get("ready"))
+        yield command
+    finally:
+        up.terminate()
+        up.communicate(timeout=60)
+        servers.drop_database("serving")

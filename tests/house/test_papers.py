@@ -22,8 +22,10 @@ BESIDE_SETTINGS: Final = {
     "AI_DEFAULT_MODEL",  # cli/local/environment.py
     "OPENAI_API_KEY",
     "PROMPTMILL_HOME",
+    "PROMPTMILL_KEY",  # cli/server/address.py
     "PROMPTMILL_PG_BIN",
     "PROMPTMILL_PG_USER",
+    "PROMPTMILL_URL",
     "PROMPTMILL_VALKEY_BIN",
 }
 

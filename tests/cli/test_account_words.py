@@ -1,0 +1,96 @@
+"""Which server a word talks to, the keys of a tenant, and the tenants of a mill."""
+
+import json
+import stat
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command
+
+KEY = "pm_live_x_y"
+
+
+def one(command: Command, *arguments: str, **options: Any) -> dict[str, Any]:
+    """The single JSON line of a word."""
+    done = command(*arguments, "--json", **options)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_new_tenant_gets_a_key_that_makes_and_revokes_others(serving: Command) -> None:
+    made = serving("tenants", "create", "blue", "--weight", "3")
+    assert made.returncode == 0, made.stderr
+    admin = {"PROMPTMILL_KEY": made.stdout.strip()}
+    reader = one(serving, "keys", "create", "ci", "--scope", "jobs:read", **admin)
+    listed = serving("keys", "list", **admin).stdout
+    assert reader["id"] in listed
+    assert reader["key"] not in listed
+    assert serving("jobs", PROMPTMILL_KEY=reader["key"]).returncode == 0
+    refused = serving("keys", "list", PROMPTMILL_KEY=reader["key"])
+    assert (refused.returncode, "lacks the scope admin" in refused.stderr) == (2, True)
+    assert one(serving, "keys", "revoke", reader["id"], **admin)["revoked_at"]
+    first = f"key_{admin['PROMPTMILL_KEY'].split('_')[2]}"
+    last = serving("keys", "revoke", first, **admin)
+    assert (last.returncode, "last key with the scope admin" in last.stderr) == (2, True)
+    assert serving("keys", "revoke", first, "--force", **admin).returncode == 0
+
+    assert "exists already" in serving("tenants", "create", "blue").stderr
+    assert serving("tenants", "set-weight", "blue", "5").returncode == 0
+    assert "no tenant 'green'" in serving("tenants", "set-weight", "green", "5").stderr
+    lines = serving("tenants", "list", "--json").stdout.splitlines()
+    assert {(t["name"], t["weight"]) for t in map(json.loads, lines)} >= {("blue", 5)}
+
+
+def test_a_login_is_kept_for_its_owner_only_and_used_by_every_word(
+    serving: Command, light: Command
+) -> None:
+    url, key = serving.state()["extra"]["api_url"], serving("key").stdout
+    done = light("login", url, typed=key)
+    assert done.returncode == 0, done.stderr
+    assert key.strip() not in done.stdout + done.stderr
+    [file] = light.folder.rglob("credentials.json")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    light.write("q.jsonl", [{"question": "Why?"}])
+    ran = light("run", "q.jsonl", "--prompt", "{{question}}", "--rehearse")
+    assert ran.returncode == 0, ran.stderr
+    assert light.read("q.answers.jsonl")[0]["promptmill"]["content"]
+    assert not light.home.exists()
+    assert light("logout").returncode == 0
+    assert not file.exists()
+    by_option = light("jobs", "--url", url, "--key-variable", "MINE", MINE=key.strip())
+    assert by_option.returncode == 0, by_option.stderr
+
+
+def test_a_wrong_key_is_not_stored(serving: Command, light: Command) -> None:
+    url, key = serving.state()["extra"]["api_url"], serving("key").stdout.strip()
+    assert "no key of Promptmill" in light("login", url, typed=key[:-3]).stderr
+    assert list(light.folder.rglob("credentials.json")) == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "words", "says"),
+    [
+        ({}, (), "promptmill up"),
+        ({}, (), "PROMPTMILL_URL"),
+        ({}, (), "promptmill login"),
+        ({"PROMPTMILL_URL": "https://mill.example"}, (), "needs a key: set PROMPTMILL_KEY"),
+        ({"PROMPTMILL_URL": "https://mill.example", "PROMPTMILL_KEY": KEY}, (), "PROMPTMILL_KEY: "),
+        ({}, ("--url", "http://mill.example"), "in clear"),
+        ({}, ("--url", "mill.example"), "https://mill.example"),
+    ],
+)
+def test_a_server_that_is_not_found_is_told_with_the_ways_out(
+    light: Command, environ: dict[str, str], words: tuple[str, ...], says: str
+) -> None:
+    done = light("jobs", *words, **environ)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert KEY not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_tenants_without_a_database_say_what_to_set(light: Command) -> None:
+    done = light("tenants", "list")
+    assert (done.returncode, "DATABASE_URL" in done.stderr) == (2, True)

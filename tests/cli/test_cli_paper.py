@@ -1,0 +1,41 @@
+"""docs/cli.md lists every word that there is, and says of it what its help says."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from cli.main import app
+
+PAPER = Path(__file__).parents[2] / "docs" / "cli.md"
+OF_THIS_MACHINE = {
+    "backup", "demo", "down", "key", "logs", "migrate", "prune", "restore", "up",
+}  # fmt: skip
+"""They act on this machine and tell a person what happens."""
+ROW = re.compile(r"^\| `([a-z][a-z -]*)` \| (.*) \|$", re.MULTILINE)
+
+
+def words(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command that does something, with its whole name."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name, command
+        return
+    for part, each in inner.items():
+        yield from words(each, f"{name} {part}".strip())
+
+
+def test_the_table_of_words_is_that_of_the_command() -> None:
+    real = {name: " ".join(each.help.split()) for name, each in words(get_command(app))}
+    assert dict(ROW.findall(PAPER.read_text())) == real
+
+
+def test_every_word_shows_an_example_and_those_for_programs_speak_json() -> None:
+    for name, each in words(get_command(app)):
+        if name in OF_THIS_MACHINE:
+            continue
+        assert f"promptmill {name}" in str(each.epilog), name
+        options = {option for parameter in each.params for option in parameter.opts}
+        assert "--json" in options, name
