@@ -1,6 +1,7 @@
 """The only reader of the environment: read once at the edge, frozen, handed down."""
 
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
@@ -18,7 +19,7 @@ FLOWER_PASSWORD_LENGTH: Final = 8
 BESIDE: Final = frozenset(
     {
         "PROMPTMILL_HOME", "PROMPTMILL_KEY", "PROMPTMILL_PG_BIN", "PROMPTMILL_PG_USER",
-        "PROMPTMILL_VALKEY_BIN",
+        "PROMPTMILL_URL", "PROMPTMILL_VALKEY_BIN",
     }
 )  # fmt: skip
 """Variables of our prefix that the command and its users read, not Settings."""
@@ -194,10 +195,10 @@ def overlay_of_catalog() -> Path | None:
     return Path(value) if value else None
 
 
-def unknown_variables() -> dict[str, str | None]:
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str | None]:
     """The variables of our prefix that nobody reads, each with the nearest that somebody does."""
     known = _known_variables() | BESIDE
-    unknown = (name for name in sorted(os.environ) if name.startswith(PREFIX) and name not in known)
+    unknown = (name for name in sorted(environ) if name.startswith(PREFIX) and name not in known)
     return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in unknown}
 
 

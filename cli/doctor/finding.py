@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.domain.errors import ConfigurationError, PromptmillError
+
 
 class Level(StrEnum):
     """How much it matters."""
@@ -36,3 +38,11 @@ def warning(what: str, way_out: str) -> Finding:
 def problem(what: str, way_out: str) -> Finding:
     """It must be mended."""
     return Finding(Level.PROBLEM, what, way_out)
+
+
+def complaint(error: PromptmillError) -> Finding:
+    """What would keep a stack from being started here."""
+    if isinstance(error, ConfigurationError):
+        return problem(error.message, "correct it, or leave it out for the default")
+    what, _, way_out = error.message.rpartition(": ")
+    return problem(what, way_out)

@@ -1,10 +1,13 @@
 """Checks of this machine: Python, packages, room, limits."""
 
 import platform
+import re
 import resource
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +21,9 @@ DISK: Final = (1, 5)
 """Gigabytes: below the first nothing runs for long, below the second not much."""
 MEMORY: Final = 1
 OPEN_FILES: Final = 4096
+LOCK: Final = Path(__file__).parents[2] / "requirements.lock"
+LOCKED: Final = re.compile(r"^([\w.-]+)(?:\[.*\])?==([^\s;]+)", re.MULTILINE)
+SETUP: Final = "make setup installs what requirements.lock says"
 
 
 def python() -> Finding:
@@ -30,12 +36,38 @@ def python() -> Finding:
 
 def packages() -> Finding:
     """Every dependency is there in a version that Promptmill is made for."""
+    if find_spec("pip") is None:
+        return ok("there is no pip that could be asked")
     asked = [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"]
     check = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603 - pip
     if check.returncode:
-        wrong = "; ".join(check.stdout.splitlines()) or "pip cannot be asked"
-        return problem(wrong, "make setup installs what requirements.lock says")
+        return problem("; ".join(check.stdout.splitlines()), SETUP)
     return ok("all packages are there and fit each other")
+
+
+def lock(path: Path = LOCK) -> Finding:
+    """In a working copy: what is installed was tested together."""
+    if not path.exists():
+        return ok("installed as a package: there is no lock to compare with")
+    locked: dict[str, set[str]] = {}
+    for name, number in LOCKED.findall(path.read_text()):
+        locked.setdefault(name, set()).add(number)
+    found = {name: _installed(name) for name in locked}
+    others = [
+        f"{name} {number} (locked: {' or '.join(sorted(locked[name]))})"
+        for name, number in found.items()
+        if number and number not in locked[name]
+    ]
+    if others:
+        return warning(f"other versions than were tested: {', '.join(others)}", SETUP)
+    return ok(f"{sum(map(bool, found.values()))} packages have their locked versions")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def disk(home: Path) -> Finding:

@@ -43,7 +43,7 @@ def redis(options: StackOptions) -> list[Finding]:
         return [_ours("Valkey", lambda: str(find_valkey(options)))]
     try:
         with Redis.from_url(url, socket_timeout=PATIENCE, decode_responses=True) as client:
-            return [_redis_version(client), _eviction(client), _redis_clock(client)]
+            return [_redis_version(client), _eviction(client), _log(client), _redis_clock(client)]
     except (RedisError, ValueError) as error:
         return [problem(f"Redis does not answer ({error})", "check REDIS_URL")]
 
@@ -91,6 +91,13 @@ def _eviction(client: Redis) -> Finding:
     if policy == "noeviction":
         return ok("it evicts nothing")
     return problem(f"it evicts keys by itself ({policy})", "set maxmemory-policy noeviction")
+
+
+def _log(client: Redis) -> Finding:
+    if client.info("persistence").get("aof_enabled"):
+        return ok("it keeps its log (AOF)")
+    what = "it keeps no log: after its restart rates start empty, and messages go back after 30 s"
+    return warning(what, "set appendonly yes")
 
 
 def _redis_clock(client: Redis) -> Finding:

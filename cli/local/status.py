@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final
 
 import click
@@ -22,6 +22,8 @@ from shared.domain.clock import SystemClock
 from shared.domain.money import show_usd
 
 WATCH_SECONDS: Final = 2.0
+CPU_SECONDS: Final = 0.2
+"""How long the processes are looked at, at least."""
 MEGABYTE: Final = 1 << 20
 
 
@@ -53,10 +55,25 @@ async def look(home: Home) -> dict[str, Any]:
         "flower": state.extra.get("flower_url"),
         "services": {name: _process(service) for name, service in state.services.items()},
     }
+    begun = monotonic()
     if launcher and state.extra.get("ready"):
         facts["health"] = await _health(str(state.extra["api_url"]))
         facts |= await _pulse(str(state.extra["database_url"]))
+        names = {service.pid: name for name, service in state.services.items()}
+        for worker in facts["workers"]:
+            worker["name"] = names.get(worker["pid"])
+    if launcher:
+        await asyncio.sleep(CPU_SECONDS)
+        _add_cpu(facts["services"], monotonic() - begun)
     return facts
+
+
+def _add_cpu(services: dict[str, dict[str, Any]], seconds: float) -> None:
+    """What each took of one processor since it was first looked at, in percent."""
+    for facts in services.values():
+        before, now = facts["cpu_seconds"], _usage(facts["pid"])["cpu_seconds"]
+        known = before is not None and now is not None
+        facts["cpu_percent"] = round(max(0.0, now - before) / seconds * 100) if known else None
 
 
 async def _health(api_url: str) -> dict[str, Any]:
@@ -90,14 +107,22 @@ def _process(service: ServiceState) -> dict[str, Any]:
     facts["uptime"] = (
         round(SystemClock().now().timestamp() - service.since) if service.since else None
     )
+    return facts | _usage(service.pid)
+
+
+def _usage(pid: int | None) -> dict[str, Any]:
+    """Memory in bytes and CPU in seconds of a process and its children; None when it is gone."""
+    if pid is None:
+        return {"memory": None, "cpu_seconds": None}
     try:
-        process = psutil.Process(service.pid)
+        process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
-        facts["memory"] = sum(each.memory_info().rss for each in family)
-        facts["cpu_seconds"] = round(sum(sum(each.cpu_times()[:2]) for each in family), 1)
-    except (psutil.Error, TypeError):
-        facts |= {"memory": None, "cpu_seconds": None}
-    return facts
+        return {
+            "memory": sum(each.memory_info().rss for each in family),
+            "cpu_seconds": round(sum(sum(each.cpu_times()[:2]) for each in family), 2),
+        }
+    except psutil.Error:
+        return {"memory": None, "cpu_seconds": None}
 
 
 def _tell(facts: dict[str, Any]) -> None:
@@ -147,7 +172,7 @@ def _processes(services: dict[str, dict[str, Any]]) -> Table:
             _since(service["uptime"]),
             str(service["restarts"] or ""),
             f"{memory / MEGABYTE:.0f} MB" if memory else "",
-            f"{service['cpu_seconds']} s" if memory else "",
+            f"{service['cpu_percent']} %" if memory else "",
         )
     return table
 
@@ -156,7 +181,7 @@ def _workers(workers: list[dict[str, Any]]) -> Table:
     table = Table("worker", "queues", "calls in flight", "of", "last heartbeat", box=None)
     for worker in workers:
         table.add_row(
-            f"{worker['host']}:{worker['pid']}",
+            worker["name"] or f"{worker['host']}:{worker['pid']}",
             ",".join(worker["queues"]),
             str(worker["used"]),
             str(worker["capacity"]),

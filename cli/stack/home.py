@@ -161,18 +161,25 @@ class Home:
 
     def launcher(self) -> int | None:
         """The pid of the launcher that runs here now, or None."""
+        return next((pid for pid in self._holders() if _lives(pid)), None)
+
+    def is_orphaned(self) -> bool:
+        """Whether servers still hold it whose launcher has died."""
+        return any(not _lives(pid) for pid in self._holders())
+
+    def _holders(self) -> list[int | None]:
+        """Who holds the lock, as the file tells it: one or none."""
         try:
             fd = os.open(self.lock_file, os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return []
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _pid_in(fd)
-            return holder if _lives(holder) else None
+            return [_pid_in(fd)]
         finally:
             os.close(fd)
-        return None
+        return []
 
     def read_state(self) -> State:
         """The state as last written; an empty one when there is none."""

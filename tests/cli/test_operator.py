@@ -28,6 +28,7 @@ def test_a_detached_stack_tells_how_it_is_and_stops_when_told(stack: Command) ->
     for name, process in status["services"].items():
         assert (process["status"], process["restarts"]) == ("ready", 0), name
         assert process["memory"] > 1 << 20
+    assert {worker["name"] for worker in status["workers"]} == {"worker1", "isolated"}
     assert {tuple(worker["queues"])[-1] for worker in status["workers"]} == {"upkeep", "isolated"}
     assert status["last_minute"] == {"calls": 0, "answered": 0, "tokens": 0, "cost_nano": 0}
 
@@ -76,6 +77,20 @@ def _a_dead_child_is_started_again(stack: Command, pid: int) -> None:
     eventually("the worker is started again", restarted)
 
 
+def test_in_the_foreground_it_shows_what_its_processes_write(on_servers: Command) -> None:
+    up = on_servers.start("up", "--no-flower", "--logs")
+    eventually("all is ready", lambda: on_servers.state().get("extra", {}).get("ready"))
+    status = json.loads(on_servers("status", "--json").stdout)
+    assert status["flower"] is None
+    assert "flower" not in status["services"]
+    with (on_servers.home / "logs" / "api.log").open("a") as log:
+        log.write("a line of the api\n")
+    assert on_servers("down").returncode == 0
+    written, _ = up.communicate(timeout=30)
+    assert "api      | a line of the api\n" in written
+    assert "Ctrl-C stops it." in written
+
+
 def test_a_stack_that_cannot_start_detached_says_why(on_servers: Command) -> None:
     up = on_servers("up", "--detach", PROMPTMILL_CATALOG="nowhere.toml")
     assert up.returncode == 2
@@ -104,6 +119,8 @@ def test_the_doctor_misses_the_schema(on_servers: Command) -> None:
     [
         ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none", "check DATABASE_URL"),
         ("REDIS_URL", "redis://127.0.0.1:1/0", "check REDIS_URL"),
+        ("PROMPTMILL_LEASE__TTL", "-3", "correct it"),
+        ("PROMPTMILL_PG_USER", "root", "correct it"),
         ("PROMPTMILL_CATALOG", "nowhere.toml", "correct that file, or unset PROMPTMILL_CATALOG"),
         ("PROMPTMILL_HOME", "/dev/null/home", "set PROMPTMILL_HOME to a folder"),
     ],
