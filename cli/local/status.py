@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from time import monotonic, sleep
 from typing import Any, Final
@@ -12,6 +13,7 @@ import httpx2
 import psutil
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from cli.errors import Exit
 from cli.local.environment import Surroundings
@@ -22,6 +24,8 @@ from shared.domain.clock import SystemClock
 from shared.domain.money import show_usd
 
 WATCH_SECONDS: Final = 2.0
+PATIENCE: Final = 5.0
+"""Seconds that the api and the database get to answer."""
 CPU_SECONDS: Final = 0.2
 """How long the processes are looked at, at least."""
 MEGABYTE: Final = 1 << 20
@@ -58,10 +62,8 @@ async def look(home: Home) -> dict[str, Any]:
     begun = monotonic()
     if launcher and state.extra.get("ready"):
         facts["health"] = await _health(str(state.extra["api_url"]))
-        facts |= await _pulse(str(state.extra["database_url"]))
         names = {service.pid: name for name, service in state.services.items()}
-        for worker in facts["workers"]:
-            worker["name"] = names.get(worker["pid"])
+        facts |= await _pulse(str(state.extra["database_url"]), names)
     if launcher:
         await asyncio.sleep(CPU_SECONDS)
         _add_cpu(facts["services"], monotonic() - begun)
@@ -77,27 +79,30 @@ def _add_cpu(services: dict[str, dict[str, Any]], seconds: float) -> None:
 
 
 async def _health(api_url: str) -> dict[str, Any]:
-    async with httpx2.AsyncClient(base_url=api_url, timeout=5.0) as http:
+    async with httpx2.AsyncClient(base_url=api_url, timeout=PATIENCE) as http:
         try:
             health: dict[str, Any] = (await http.get("/readyz")).json()
-        except httpx2.TransportError:
+        except (httpx2.TransportError, ValueError):
             return {"status": "away"}
     return health
 
 
-async def _pulse(database_url: str) -> dict[str, Any]:
+async def _pulse(database_url: str, names: Mapping[int | None, str]) -> dict[str, Any]:
+    """What the database tells; why it does not answer, if so. `names` are the processes' by pid."""
     database = Database(database_url, pool_size=1, name="promptmill-status")
     try:
-        async with database.transaction() as connection:
+        async with asyncio.timeout(PATIENCE), database.transaction() as connection:
             seen = await pulse(connection, SystemClock().now())
+    except (OSError, SQLAlchemyError) as error:
+        return {"database": f"away ({type(error).__name__})"}
     finally:
         await database.close()
-    workers = [asdict(worker) for worker in seen.workers]
     return {
+        "database": "ok",
         "last_minute": asdict(seen.rates),
         "routes": seen.routes,
         "scheduled": seen.scheduled,
-        "workers": workers,
+        "workers": [asdict(each) | {"name": names.get(each.pid)} for each in seen.workers],
     }
 
 
@@ -138,6 +143,7 @@ def _tell(facts: dict[str, Any]) -> None:
         if service["why"]:
             console.print(service["why"], markup=False)
     if "last_minute" not in facts:
+        console.print(f"the database is {facts.get('database', 'not asked yet')}")
         return
     console.print(_workers(facts["workers"]))
     _tell_work(console, facts)
