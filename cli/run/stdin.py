@@ -30,9 +30,11 @@ def plain_file(file: Path) -> Iterator[Path]:
 
 
 def default_out(file: Path) -> Path:
-    """Where answers go when nothing is said. Raises InputError for stdin, which has no name."""
+    """Where answers go when nothing is said. Raises InputError for what has no name of its own."""
     if file == STDIN:
         raise InputError("-: say -o FILE, so that the same command finds its answers again")
+    if not file.name:
+        raise InputError(f"{file}: it is a directory, not a file of prompts")
     kind = kind_of(file)
     suffix = kind if kind in {Kind.CSV, Kind.TSV} else Kind.JSONL
     return file.with_name(f"{Path(file.name.removesuffix('.gz')).stem}.answers.{suffix}")
