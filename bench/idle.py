@@ -131,11 +131,10 @@ async def _ask(provider: openai.AsyncOpenAI) -> None:
 
 
 async def _job(api: httpx2.AsyncClient, number: int) -> None:
-    """Submit and wait; the answer is in the last reply."""
+    """Submit and wait, as one request."""
     body = job_body(f"Why {number}?", lane="interactive", rehearse=True)
-    reply = await api.post("/api/v1/jobs", json=body)
+    reply = await api.post("/api/v1/jobs", json=body, params={"wait": PATIENCE})
     reply.raise_for_status()
-    reply = await api.get(reply.headers["location"], params={"wait": PATIENCE})
     state = reply.json()["state"]
     if state != "succeeded":
         message = f"a job of the latency part ended as {state}"
