@@ -2,13 +2,10 @@
 
 import asyncio
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 from time import monotonic
 from typing import Final
-
-from sqlalchemy import text
 
 from bench.figures import Part
 from bench.sizes import Size
@@ -18,12 +15,12 @@ from tests.quota.arrivals import (
     Arrival,
     arrivals,
     jitter,
-    of_size,
     share,
     steady_windows,
     submit_in_turn,
 )
 from tests.quota.limits import Limits, send_without_meter
+from tests.quota.tenants import WEIGHTS, off_from_weights, set_weights, submit_for_each
 
 WINDOW: Final = 60.0
 MARGIN: Final = 0.005
@@ -39,9 +36,6 @@ QUOTAS: Final = {
     "quota_requests": Limits(requests=REQUESTS, window=WINDOW, margin=MARGIN),
     "quota_tokens": Limits(tokens=TOKENS, window=WINDOW, margin=MARGIN),
 }
-WEIGHTS: Final = {"ten_a": 1, "ten_b": 3, "ten_c": 1}
-SIZES: Final = {"ten_a": 30, "ten_b": 50, "ten_c": 60}
-"""Tokens of each tenant's jobs: shares are of tokens, not of jobs."""
 SHARED: Final = Limits(tokens=30_000)
 
 
@@ -69,21 +63,17 @@ async def shares(servers: Servers, size: Size) -> Part:
     """Tenants whose queues never run dry, against their weights."""
     async with stage(servers, SHARED.catalog) as on:
         await _start_strict(on, SHARED)
-        await _set_weights(on)
-        for tenant_id, tokens in SIZES.items():
-            jobs = {"tenant_id": tenant_id, **of_size(tokens)}
-            await on.mill.submit(size.shared_tokens * WEIGHTS[tenant_id] // tokens, **jobs)
+        await set_weights(on.mill)
+        tokens = {id_: size.shared_tokens * weight for id_, weight in WEIGHTS.items()}
+        await submit_for_each(on.mill, tokens)
         for _ in range(WORKERS):
             await on.start_worker(SLOTS)
         await on.mill.all_final(within=600)
-        served = _served_while_all_wait(await arrivals(on.mill))
+        found = off_from_weights(await arrivals(on.mill))
     part = Part("Tokens by tenant under contention", ["tenant", "weight", "share", "off by"])
-    for tenant_id, weight in WEIGHTS.items():
-        fair = weight / sum(WEIGHTS.values())
-        got = served[tenant_id] / served.total()
-        off = abs(got / fair - 1) * 100
-        part.rows.append([tenant_id, weight, f"{got * 100:.2f} %", f"{off:.2f} %"])
-        part.figures["shares"] = max(off, part.figures.get("shares", 0.0))
+    for tenant_id, (got, off) in found.items():
+        part.rows.append([tenant_id, WEIGHTS[tenant_id], f"{got:.2%}", f"{off:.2%}"])
+    part.figures["shares"] = max(off for _, off in found.values()) * 100
     return part
 
 
@@ -117,23 +107,3 @@ def _least_sliding(found: Sequence[Arrival], limits: Limits) -> float:
         shares_found.append(share(found[first:last], limits))
         begin += STEP
     return min(shares_found, default=0.0)
-
-
-def _served_while_all_wait(found: Sequence[Arrival]) -> Counter[str]:
-    """Tokens of each tenant until the first of them has nothing left."""
-    last = {arrival.tenant_id: arrival.at for arrival in found}
-    served: Counter[str] = Counter()
-    for arrival in found:
-        if arrival.at <= min(last.values()):
-            served[arrival.tenant_id] += arrival.tokens
-    return served
-
-
-async def _set_weights(on: Stage) -> None:
-    statement = text(
-        "INSERT INTO tenants (id, name, weight) VALUES (:id, :id, :weight)"
-        " ON CONFLICT (id) DO UPDATE SET weight = excluded.weight"
-    )
-    rows = [{"id": tenant_id, "weight": weight} for tenant_id, weight in WEIGHTS.items()]
-    async with on.mill.database.transaction() as connection:
-        await connection.execute(statement, rows)

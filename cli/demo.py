@@ -10,6 +10,7 @@ import orjson
 import typer
 
 from cli.errors import Exit
+from cli.output import print_json
 from cli.run import command, report
 from cli.run.order import Order
 from cli.run.requests import OURS, Wish
@@ -23,11 +24,12 @@ SAMPLE_STEP: Final = 40
 SAMPLE_WIDTH: Final = 100
 
 
-def show() -> Exit:
+def show(*, as_json: bool) -> Exit:
     """Run the demo in a home of this checkout's own; always a fresh run."""
     os.environ.setdefault("PROMPTMILL_HOME", str(_home()))
-    typer.echo(f"demo: {PROMPTS} through API, queue, workers and simulator; no key, no money")
-    typer.echo(f'prompt: "{PROMPT}"')
+    if not as_json:
+        typer.echo(f"demo: {PROMPTS} through API, queue, workers and simulator; no key, no money")
+        typer.echo(f'prompt: "{PROMPT}"')
     wish = Wish(prompt=PROMPT, system=None, model="gpt-4.1-mini", max_tokens=200, temperature=None)
     done = command.execute(
         Order(
@@ -38,12 +40,15 @@ def show() -> Exit:
             lane="bulk",
             tries=5,
             restart=True,
-            quiet=False,
+            quiet=as_json,
         )
     )
-    _show_samples()
-    for line in report.as_text(done):
-        typer.echo(line)
+    if as_json:
+        print_json([report.as_json(done)])
+    else:
+        _show_samples()
+        for line in report.as_text(done):
+            typer.echo(line)
     return Exit.SOME_FAILED if done.written.failed else Exit.OK
 
 

@@ -10,9 +10,9 @@ from cli.jobs import entry as jobs
 from cli.jobs import submit_entry as submit
 from cli.local import entry as local
 from cli.operations import entry as operations
+from cli.output import AsJson, say
 from cli.run import entry as run
 from cli.server import entry as server
-from cli.server.options import AsJson, print_json
 
 app = typer.Typer(
     help="Give it prompts, get back every answer.",
@@ -31,10 +31,7 @@ app.add_typer(tenants.app, name="tenants")
 def version(*, as_json: AsJson = False) -> None:
     """Show the version."""
     number = installed_version("promptmill")
-    if as_json:
-        print_json([{"version": number}])
-    else:
-        typer.echo(number)
+    say({"version": number}, number, as_json=as_json)
 
 
 def main() -> None:

@@ -68,3 +68,13 @@ class Doorbell:
             except (RedisError, OSError, TimeoutError) as error:
                 log.debug("doorbell_lost", error=type(error).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def rings(bell: asyncio.Event, seconds: float) -> bool:
+    """Wait for the bell; whether it rang in this time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await bell.wait()
+    except TimeoutError:
+        return False
+    return True

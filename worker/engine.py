@@ -138,11 +138,15 @@ class MillEngine:
 
     async def cancel(self, job_ids: list[str]) -> None:
         """Cancel these jobs, wherever they are, by the operator's right."""
+        ended = []
         for job_id in job_ids:
             async with self._database.transaction() as connection:
+                # A permit that nobody uses expires by itself.
                 state, _ = await cancel(connection, None, job_id)
             if state is JobState.CANCELLED:
-                await self._doorbell.ring(Bell.DONE, [job_id])
+                ended.append(job_id)
+        if ended:
+            await self._doorbell.ring(Bell.DONE, ended)
         await self._doorbell.ring(Bell.CANCEL, job_ids)
 
     def flying(self) -> list[StartedAttempt]:

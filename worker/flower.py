@@ -15,7 +15,7 @@ from shared.configuration import or_exit
 from shared.settings import FlowerSettings, filled, overlay_of_catalog
 
 MOST_TASKS: Final = 10_000
-"""Kept in memory, the oldest forgotten first: some 30 MB."""
+"""Kept in memory, the oldest forgotten first."""
 OPTIONS: Final = {
     "address": "127.0.0.1",
     "max_tasks": MOST_TASKS,

@@ -8,15 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import AnyParts, Parts, Reader
 from api.errors import error_responses
-from api.jobs.schemas import Cost, JobError, LaneName, Moment
+from api.jobs.schemas import Cost, JobError, JobStanding, Moment
 from shared.broker.messages import ISOLATED_QUEUE
-from shared.catalog.deployments import REHEARSAL_PREFIX, Deployment
+from shared.catalog.deployments import Deployment
 from shared.db import explain, workers
 from shared.db.deployments import why_not
 from shared.db.read import read_job
 from shared.domain.attempt import AttemptState
 from shared.domain.errors import NotFoundError
-from shared.domain.job import JobState, Lane, WaitReason
+from shared.domain.job import JobState, WaitReason
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
@@ -46,9 +46,6 @@ class AttemptRead(BaseModel):
     @classmethod
     def of(cls, row: Any) -> "AttemptRead":
         """From a row of shared/db/explain.py."""
-        error = None
-        if row.failure_kind:
-            error = JobError(kind=row.failure_kind, message=row.error or row.failure_kind)
         unknown = row.state == AttemptState.UNKNOWN
         return cls(
             id=row.id,
@@ -61,7 +58,7 @@ class AttemptRead(BaseModel):
             latency_ms=row.latency_ms,
             cost=None if row.cost_nano is None else Cost.of(row.cost_nano, unknown=unknown),
             held=Cost.of(row.hold_nano),
-            error=error,
+            error=JobError.of(row.failure_kind, row.error),
         )
 
 
@@ -83,23 +80,10 @@ class Waiting(BaseModel):
     """The deployment's quota: requests, tokens and concurrency (0: none) a window of seconds."""
 
 
-class JobWhy(BaseModel):
+class JobWhy(JobStanding):
     """A job's state, what it waits for, and its attempts, the first first."""
 
-    id: str
     object: Literal["job.why"] = "job.why"
-    state: JobState
-    lane: LaneName
-    model: str
-    rehearse: bool
-    created_at: Moment
-    deadline: Moment
-    finished_at: Moment | None
-    tries: int
-    max_tries: int
-    cancel_requested: bool
-    cost: Cost
-    error: JobError | None
     waiting: Waiting | None
     attempts: list[AttemptRead]
 
@@ -121,25 +105,8 @@ async def explain_job(
             raise NotFoundError(message)
         attempts = await explain.read_attempts(connection, caller.tenant_id, job_id)
         waiting = await _waiting(connection, parts, caller.tenant_id, row)
-    error = None
-    if row.error_kind:
-        error = JobError(kind=row.error_kind, message=row.error or row.error_kind)
-    return JobWhy(
-        id=row.id,
-        state=row.state,
-        lane=Lane(row.lane).label,  # type: ignore[arg-type]  # the enum's names are these
-        model=row.route.removeprefix(REHEARSAL_PREFIX),
-        rehearse=row.route.startswith(REHEARSAL_PREFIX),
-        created_at=row.created_at,
-        deadline=row.deadline,
-        finished_at=row.finished_at,
-        tries=row.tries,
-        max_tries=row.max_tries,
-        cancel_requested=row.cancel_requested_at is not None,
-        cost=Cost.of(row.cost_nano, unknown=row.cost_flagged),
-        error=error,
-        waiting=waiting,
-        attempts=[AttemptRead.of(attempt) for attempt in attempts],
+    return JobWhy.of(
+        row, waiting=waiting, attempts=[AttemptRead.of(attempt) for attempt in attempts]
     )
 
 

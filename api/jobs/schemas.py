@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.config import JsonDict
@@ -83,59 +83,75 @@ class JobError(BaseModel):
     kind: str
     message: str
 
+    @classmethod
+    def of(cls, kind: str | None, message: str | None) -> "JobError | None":
+        """As a row keeps it; None where nothing failed."""
+        return cls(kind=kind, message=message or kind) if kind else None
 
-class JobRead(BaseModel):
-    """A job as it stands."""
+
+class JobStanding(BaseModel):
+    """Where a job stands."""
 
     id: str
-    object: Literal["job"] = "job"
     state: JobState
-    wait_reason: WaitReason | None
     lane: LaneName
     model: str
     rehearse: bool
-    batch: str | None
-    metadata: dict[str, str] | None
     created_at: Moment
-    run_at: Moment
     deadline: Moment
-    started_at: Moment | None
     finished_at: Moment | None
     tries: int
     max_tries: int
     cancel_requested: bool
     cost: Cost
-    result: dict[str, Any] | None
     error: JobError | None
-    status_url: str
 
     @classmethod
-    def of(cls, row: Any) -> "JobRead":
-        """From a row of shared/db/read.py, with or without its result."""
-        error = None
-        if row.error_kind:
-            error = JobError(kind=row.error_kind, message=row.error or row.error_kind)
+    def of(cls, row: Any, **more: Any) -> Self:
+        """From a row of shared/db/read.py, and what the row does not tell."""
         return cls(
             id=row.id,
             state=row.state,
-            wait_reason=row.wait_reason,
             lane=Lane(row.lane).label,  # type: ignore[arg-type]  # the enum's names are these
             model=row.route.removeprefix(REHEARSAL_PREFIX),
             rehearse=row.route.startswith(REHEARSAL_PREFIX),
-            batch=row.batch,
-            metadata=row.metadata,
             created_at=row.created_at,
-            run_at=row.run_at,
             deadline=row.deadline,
-            started_at=row.started_at,
             finished_at=row.finished_at,
             tries=row.tries,
             max_tries=row.max_tries,
             cancel_requested=row.cancel_requested_at is not None,
             cost=Cost.of(row.cost_nano, unknown=row.cost_flagged),
+            error=JobError.of(row.error_kind, row.error),
+            **more,
+        )
+
+
+class JobRead(JobStanding):
+    """A job as it stands, and its result."""
+
+    object: Literal["job"] = "job"
+    wait_reason: WaitReason | None
+    batch: str | None
+    metadata: dict[str, str] | None
+    run_at: Moment
+    started_at: Moment | None
+    result: dict[str, Any] | None
+    status_url: str
+
+    @classmethod
+    def of(cls, row: Any, **more: Any) -> Self:
+        """From a row of shared/db/read.py, with or without its result."""
+        return super().of(
+            row,
+            wait_reason=row.wait_reason,
+            batch=row.batch,
+            metadata=row.metadata,
+            run_at=row.run_at,
+            started_at=row.started_at,
             result=getattr(row, "result", None),
-            error=error,
             status_url=f"/api/v1/jobs/{row.id}",
+            **more,
         )
 
 

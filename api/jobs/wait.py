@@ -9,7 +9,7 @@ import structlog
 
 from shared.db.engine import Database
 from shared.db.read import final_among
-from shared.doorbell import Bell, Doorbell
+from shared.doorbell import Bell, Doorbell, rings
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +54,7 @@ class Waiters:
 
         Not when the time is out, nor when the process goes: who waits gets its reply early.
         """
-        try:
-            async with asyncio.timeout(until - monotonic()):
-                await event.wait()
-        except TimeoutError:
-            return False
-        return not self._leaving
+        return await rings(event, until - monotonic()) and not self._leaving
 
     def leave(self) -> None:
         """The process goes: nobody waits any longer, nobody begins to."""

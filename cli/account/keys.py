@@ -7,8 +7,9 @@ import typer
 
 from cli.errors import InputError, stderr
 from cli.jobs.show import table
+from cli.output import AsJson, print_json
 from cli.server.address import Server
-from cli.server.options import AsJson, on_a_server, print_json, talk
+from cli.server.options import on_a_server, talk
 from shared.security.keys import Scope
 
 PATH: Final = "/api/v1/keys"

@@ -15,7 +15,7 @@ from cli.jobs.show import table
 from cli.local.environment import Surroundings
 from cli.local.given import require_database
 from cli.local.stack import find_running
-from cli.server.options import AsJson, print_json
+from cli.output import AsJson, print_json
 from cli.stack.home import Home
 from shared.db.engine import Database
 from shared.db.tenants import create_key, create_tenant, list_tenants, set_weight

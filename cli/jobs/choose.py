@@ -92,6 +92,14 @@ class Choice:
         return {**asdict(self), "since": _moment(self.since) if self.since else None}
 
 
+def require_some(ids: list[str] | None, choice: Choice) -> None:
+    """Raises InputError unless jobs were chosen in just one way."""
+    if bool(ids) != choice.is_everything:
+        raise InputError(
+            "say which jobs: IDs, or one of --state, --batch, --since, --lane, --model"
+        )
+
+
 def check_lane(lane: str | None) -> None:
     """Raises InputError for a lane that there is not."""
     known = [each.label for each in Lane]

@@ -9,8 +9,9 @@ from cli.errors import Exit, stderr
 from cli.jobs import show
 from cli.jobs.submit import wait_for
 from cli.jobs.watch import LEFT, watch_all, watch_ids
+from cli.output import print_json
 from cli.server.address import Server
-from cli.server.options import print_json, talk
+from cli.server.options import talk
 from shared.domain.money import show_usd
 
 OUTAGE_SECONDS: Final = 60.0

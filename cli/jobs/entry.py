@@ -20,11 +20,13 @@ from cli.jobs.choose import (
     SinceOption,
     StateOption,
     require,
+    require_some,
 )
 from cli.jobs.ending import OUTAGE_SECONDS, end_of_jobs, watch_sum, watched
 from cli.jobs.results import chosen, writer
+from cli.output import AsJson, print_json
 from cli.server.address import Server
-from cli.server.options import AsJson, on_a_server, print_json, talk
+from cli.server.options import on_a_server, talk
 
 RESULTS_EXAMPLES: Final = """
 Examples:
@@ -90,10 +92,7 @@ def results(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Write the answers of jobs, the oldest first, one a line."""
     choice = Choice(state=state, batch=batch, lane=lane, model=model, since=since)
-    if bool(ids) != choice.is_everything:
-        raise InputError(
-            "say which jobs: IDs, or one of --batch, --since, --state, --lane, --model"
-        )
+    require_some(ids, choice)
 
     async def write(api: Client) -> int:
         number = 0
@@ -155,10 +154,7 @@ def cancel(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Cancel jobs: those that wait at once, those that run as soon as their worker hears it."""
     choice = Choice(state=state, batch=batch, lane=lane, model=model, since=since)
-    if bool(ids) != choice.is_everything:
-        raise InputError(
-            "say which jobs: IDs, or one of --state, --batch, --since, --lane, --model"
-        )
+    require_some(ids, choice)
     if not ids and not yes:
         _ask_first()
 

@@ -10,6 +10,7 @@ from cli.jobs.choose import check_lane
 from cli.jobs.ending import end_of_answer, waited, watch_sum
 from cli.jobs.submit import Submission, read_prompt, submit_file, submit_prompt
 from cli.local.environment import Surroundings
+from cli.output import AsJson, print_json
 from cli.run.options import (
     LaneName,
     MaxTokens,
@@ -22,7 +23,7 @@ from cli.run.options import (
 from cli.run.requests import Wish
 from cli.run.stdin import plain_file
 from cli.server.address import Server
-from cli.server.options import AsJson, on_a_server, print_json, talk
+from cli.server.options import on_a_server, talk
 
 SUBMIT_EXAMPLES: Final = """
 Examples:

@@ -7,6 +7,7 @@ import typer
 from cli.errors import told_plainly
 from cli.local import commands, logs, status
 from cli.local.stack import Want
+from cli.output import AsJson
 
 app = typer.Typer()
 UP_EXAMPLES = """
@@ -36,6 +37,7 @@ def up(  # noqa: PLR0913 - the options are the command's interface
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when it is ready; `down` stops it.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start the local stack and keep it running until Ctrl-C or `promptmill down`."""
     want = Want(
@@ -48,22 +50,22 @@ def up(  # noqa: PLR0913 - the options are the command's interface
     )
     with told_plainly():
         if detach:
-            commands.up_detached(want)
+            commands.up_detached(want, as_json=as_json)
         else:
-            commands.up(want, logs=show_logs)
+            commands.up(want, logs=show_logs, as_json=as_json)
 
 
-@app.command()
-def down() -> None:
+@app.command(epilog="Examples:\n\n  promptmill down")
+def down(*, as_json: AsJson = False) -> None:
     """Stop the running stack in order."""
     with told_plainly():
-        commands.down()
+        commands.down(as_json=as_json)
 
 
 @app.command("status", epilog="Examples:\n\n  promptmill status\n\n  promptmill status --watch")
 def show_status(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Every two seconds.")] = False,
 ) -> None:
     """Show the processes of the running stack, their workers, and what they did of late."""
@@ -77,23 +79,26 @@ def show_logs(
     lines: Annotated[int, typer.Option("-n", min=0, help="How many of each to begin with.")] = 20,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what the processes of the stack wrote, behind their names."""
     with told_plainly():
-        logs.show(names or [], lines=lines, following=follow)
+        logs.show(names or [], lines=lines, following=follow, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Examples:\n\n  export PROMPTMILL_KEY=$(promptmill key)")
 def key(
-    *, flower: Annotated[bool, typer.Option("--flower", help="Flower's password instead.")] = False
+    *,
+    flower: Annotated[bool, typer.Option("--flower", help="Flower's password instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the API key of this machine's stack."""
     with told_plainly():
-        commands.show_key(flower=flower)
+        commands.show_key(flower=flower, as_json=as_json)
 
 
-@app.command()
-def migrate() -> None:
+@app.command(epilog="Examples:\n\n  DATABASE_URL=postgresql://… promptmill migrate")
+def migrate(*, as_json: AsJson = False) -> None:
     """Bring the schema of DATABASE_URL to the newest step."""
     with told_plainly():
-        commands.migrate()
+        commands.migrate(as_json=as_json)

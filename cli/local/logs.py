@@ -9,6 +9,7 @@ import typer
 
 from cli.errors import InputError
 from cli.local.environment import Surroundings
+from cli.output import print_json
 from cli.stack.child import last_lines
 from cli.stack.errors import StackError
 from cli.stack.home import Home
@@ -17,10 +18,10 @@ from cli.stack.logs import follow
 COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green")
 
 
-def show(names: list[str], *, lines: int, following: bool) -> None:
+def show(names: list[str], *, lines: int, following: bool, as_json: bool) -> None:
     """The last lines of these logs, or of all; then what is added, until Ctrl-C."""
     logs = _chosen(Home(Surroundings.read().options().home), names)
-    write = prefixed(logs)
+    write = writer(logs, as_json=as_json)
     for name, path in logs.items():
         for line in last_lines(path, lines).splitlines():
             write(name, line)
@@ -28,7 +29,16 @@ def show(names: list[str], *, lines: int, following: bool) -> None:
         asyncio.run(follow(logs, write))
 
 
-def prefixed(names: Iterable[str]) -> Callable[[str, str], None]:
+def writer(names: Iterable[str], *, as_json: bool) -> Callable[[str, str], None]:
+    """What writes a line of a process of these names."""
+    return _as_object if as_json else _prefixed(names)
+
+
+def _as_object(name: str, line: str) -> None:
+    print_json([{"process": name, "line": line}])
+
+
+def _prefixed(names: Iterable[str]) -> Callable[[str, str], None]:
     """A writer of lines behind a column of names, each name in a colour of its own."""
     listed = list(names)
     width = max((len(name) for name in listed), default=0)

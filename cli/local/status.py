@@ -1,8 +1,6 @@
 """`promptmill status`: what runs, how well, and how fast."""
 
 import asyncio
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from time import monotonic, sleep
@@ -17,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cli.errors import Exit
 from cli.local.environment import Surroundings
+from cli.output import print_json
 from cli.stack.home import Home, ServiceState, State
 from shared.db.engine import Database
 from shared.db.pulse import COUNTED, pulse
@@ -37,7 +36,7 @@ def show(*, as_json: bool, watch: bool) -> Exit:
     while True:
         facts = asyncio.run(look(home))
         if as_json:
-            sys.stdout.write(json.dumps(facts) + "\n")
+            print_json([facts])
         else:
             if watch:
                 click.clear()

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import typer
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from cli.errors import stderr
 from cli.operations.database import reachable_database
+from cli.output import say
 from shared.db.backup import Told, dump, restore, revision_of
 from shared.db.backup_file import BackupError, Manifest, new_backup, open_backup
 from shared.db.engine import Database
@@ -23,7 +23,7 @@ EVERY: Final = 1000
 """Rows between two movements of the line."""
 
 
-def back_up(file: Path) -> None:
+def back_up(file: Path, *, as_json: bool) -> None:
     """Write the database into a new file. Raises BackupError, StackError."""
     with reachable_database() as url, new_backup(file) as backup, _progress("saved") as told:
 
@@ -33,11 +33,15 @@ def back_up(file: Path) -> None:
 
         manifest = _run(url, work)
     rows = sum(table.rows for table in manifest.tables)
-    size = file.stat().st_size / 1e6
-    typer.echo(f"{file}: {rows} rows of {len(manifest.tables)} tables, {size:.1f} MB")
+    tables, size = len(manifest.tables), file.stat().st_size
+    say(
+        {"file": str(file), "rows": rows, "tables": tables, "bytes": size},
+        f"{file}: {rows} rows of {tables} tables, {size / 1e6:.1f} MB",
+        as_json=as_json,
+    )
 
 
-def put_back(file: Path, *, force: bool) -> None:
+def put_back(file: Path, *, force: bool, as_json: bool) -> None:
     """Fill an empty database out of a file. Raises BackupError, StackError."""
     with (
         open_backup(file) as backup,
@@ -53,9 +57,11 @@ def put_back(file: Path, *, force: bool) -> None:
         _run(url, work)
         migrate(url)
     made = backup.manifest
-    typer.echo(
+    say(
+        {"file": str(file), "as_it_was_at": made.made_at},
         f"restored as it was at {made.made_at}: what ran then goes on when workers start.\n"
-        "API keys count with the PROMPTMILL_PEPPER under which they were made, and no other."
+        "API keys count with the PROMPTMILL_PEPPER under which they were made, and no other.",
+        as_json=as_json,
     )
 
 

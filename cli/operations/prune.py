@@ -5,10 +5,9 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-import typer
-
 from cli.errors import InputError, stderr
 from cli.operations.database import reachable_database
+from cli.output import say
 from shared.db.engine import Database
 from shared.db.prune import Batch, Part, count_prunable, prune
 from shared.domain.clock import SystemClock
@@ -28,7 +27,7 @@ def age_of(words: str) -> timedelta:
         raise InputError(f"--older-than {words}: that is before the beginning") from None
 
 
-def prune_now(older_than: str, *, part: Part, dry_run: bool) -> None:
+def prune_now(older_than: str, *, part: Part, dry_run: bool, as_json: bool) -> None:
     """Prune, or only count. Raises InputError, StackError."""
     age = age_of(older_than)
     try:
@@ -38,7 +37,11 @@ def prune_now(older_than: str, *, part: Part, dry_run: bool) -> None:
     with reachable_database() as url:
         count = asyncio.run(_work(url, part, cutoff, dry_run=dry_run))
     what = f"{count} jobs" if part is Part.JOBS else f"the contents of {count} jobs"
-    typer.echo(f"{'would let go of' if dry_run else 'let go of'} {what}")
+    say(
+        {"count": count, "of": part.value, "dry_run": dry_run},
+        f"{'would let go of' if dry_run else 'let go of'} {what}",
+        as_json=as_json,
+    )
 
 
 async def _work(url: str, part: Part, cutoff: datetime, *, dry_run: bool) -> int:

@@ -1,8 +1,6 @@
 """The words `run` and `demo`."""
 
-import json
-import sys
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
@@ -10,6 +8,7 @@ from cli import demo as demonstration
 from cli.errors import Exit, stderr, told_plainly
 from cli.jobs.choose import check_lane
 from cli.local.environment import Surroundings
+from cli.output import AsJson, print_json
 from cli.run import command, report
 from cli.run.options import (
     AnswersFile,
@@ -66,7 +65,7 @@ def run(  # noqa: PLR0913 - each is an option
     url: Url = None,
     key_variable: KeyVariable = KEY_VARIABLE,
     plain_http: PlainHttp = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Answer every prompt of a file, also with no stack running; repeat it to resume."""
     with told_plainly(), plain_file(file) as readable:
@@ -92,11 +91,11 @@ def run(  # noqa: PLR0913 - each is an option
         _finish(order, as_json=as_json)
 
 
-@app.command()
-def demo() -> None:
+@app.command(epilog="Examples:\n\n  promptmill demo")
+def demo(*, as_json: AsJson = False) -> None:
     """Answer the example prompts on a local stack, without a key."""
     with told_plainly():
-        raise typer.Exit(demonstration.show())
+        raise typer.Exit(demonstration.show(as_json=as_json))
 
 
 def _finish(order: Order, *, as_json: bool) -> None:
@@ -107,7 +106,7 @@ def _finish(order: Order, *, as_json: bool) -> None:
         stderr.print(f"\npromptmill: {command.interrupted_note(order)}", markup=False)
         raise typer.Exit(Exit.INTERRUPTED) from None
     if as_json:
-        sys.stdout.write(json.dumps(report.as_json(done)) + "\n")
+        print_json([report.as_json(done)])
     else:
         for line in report.as_text(done):
             typer.echo(line)

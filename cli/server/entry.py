@@ -7,9 +7,10 @@ from typing import Annotated, Final
 import typer
 
 from cli.errors import InputError, told_plainly
+from cli.output import AsJson, print_json
 from cli.server import credentials
 from cli.server.address import LOCAL, Server, checked_key, checked_url
-from cli.server.options import AsJson, PlainHttp, print_json, talk
+from cli.server.options import PlainHttp, talk
 
 LOGIN_EXAMPLES: Final = """
 Examples:

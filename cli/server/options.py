@@ -3,11 +3,9 @@
 import asyncio
 import functools
 import inspect
-import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar, get_type_hints
 
-import orjson
 import typer
 
 from cli.client import Client, connect
@@ -25,7 +23,6 @@ KeyVariable = Annotated[
     typer.Option("--key-variable", metavar="NAME", help="The variable that holds the key."),
 ]
 PlainHttp = Annotated[bool, typer.Option("--plain-http", help="Allow http:// to another machine.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON lines.")]
 
 
 def on_a_server(act: Callable[..., object]) -> Callable[..., None]:
@@ -64,9 +61,3 @@ def talk(server: Server, what: Callable[[Client], Awaitable[T]], *, patience: fl
             return await what(api)
 
     return asyncio.run(session())
-
-
-def print_json(things: Iterable[Any]) -> None:
-    """One line of JSON each."""
-    for thing in things:
-        sys.stdout.write(orjson.dumps(thing).decode() + "\n")

@@ -45,13 +45,16 @@ def test_a_detached_stack_tells_how_it_is_and_stops_when_told(stack: Command) ->
     _a_dead_child_is_started_again(stack, status["services"]["worker1"]["pid"])
 
     pids = stack.pids()
-    assert stack("down").returncode == 0
+    launcher = json.loads(stack("status", "--json").stdout)["pid"]
+    assert json.loads(stack("down", "--json").stdout) == {"stopped": launcher}
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
     assert stack("status").returncode == 1
 
 
 def _flower_wants_its_password(stack: Command, url: str) -> None:
     password = stack("key", "--flower").stdout.strip()
+    told = json.loads(stack("key", "--flower", "--json").stdout)
+    assert told == {"flower_password": password}
     assert httpx2.get(f"{url}/api/workers").status_code == 401
     workers = httpx2.get(f"{url}/api/workers", auth=("promptmill", password))
     assert workers.status_code == 200
@@ -63,6 +66,8 @@ def _logs_are_prefixed(stack: Command) -> None:
     assert logs.returncode == 0
     assert all(" | " in line for line in logs.stdout.splitlines())
     assert "simulator | simulator ready" in stack("logs", "simulator").stdout
+    first = json.loads(stack("logs", "simulator", "--json").stdout.splitlines()[0])
+    assert first["process"] == "simulator"
     unknown = stack("logs", "nobody")
     assert unknown.returncode == 2
     assert "no process is called 'nobody'; there are api, " in unknown.stderr
@@ -79,7 +84,7 @@ def _a_dead_child_is_started_again(stack: Command, pid: int) -> None:
 
 
 def test_in_the_foreground_it_shows_what_its_processes_write(on_servers: Command) -> None:
-    up = on_servers.start("up", "--no-flower", "--logs")
+    up = on_servers.start("up", "--no-flower", "--logs", "--json")
     eventually("all is ready", lambda: on_servers.state().get("extra", {}).get("ready"))
     status = json.loads(on_servers("status", "--json").stdout)
     assert status["flower"] is None
@@ -88,8 +93,11 @@ def test_in_the_foreground_it_shows_what_its_processes_write(on_servers: Command
         log.write("a line of the api\n")
     assert on_servers("down").returncode == 0
     written, _ = up.communicate(timeout=30)
-    assert "api      | a line of the api\n" in written
-    assert "Ctrl-C stops it." in written
+    told = [json.loads(line) for line in written.splitlines()]
+    assert {"process": "api", "line": "a line of the api"} in told
+    assert {line["process"] for line in told if "status" in line} >= {"api", "worker1"}
+    states = [line["state"] for line in told if "state" in line]
+    assert states == ["up", "stopping"]
 
 
 def test_a_stack_that_cannot_start_detached_says_why(on_servers: Command) -> None:

@@ -86,12 +86,15 @@ async def test_all_comes_back_and_goes_on(
 ) -> None:
     await some_of_each(life, database_url)
     file = tmp_path / "mill.backup"
-    saved = promptmill("backup", file, database_url=database_url)
+    saved = promptmill("backup", file, "--json", database_url=database_url)
     assert saved.returncode == 0, saved.stderr
+    told = json.loads(saved.stdout)
+    assert (told["file"], told["bytes"]) == (str(file), file.stat().st_size)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
-    restored = promptmill("restore", file, database_url=empty_url)
+    restored = promptmill("restore", file, "--json", database_url=empty_url)
     assert restored.returncode == 0, restored.stderr
+    assert json.loads(restored.stdout)["file"] == str(file)
 
     database = Database(empty_url)
     copy = Life(database)

@@ -177,7 +177,12 @@ async def test_the_command_counts_and_prunes(
     counted = promptmill("prune", "--older-than", "30d", "--dry-run", database_url=database_url)
     assert counted.stdout == "would let go of the contents of 3 jobs\n", counted.stderr
     assert await rows(life, "payloads") == 3
-    gone = promptmill("prune", "--older-than", "30d", "--jobs", database_url=database_url)
+    prune_jobs = ("prune", "--older-than", "30d", "--jobs")
+    again = json.loads(
+        promptmill(*prune_jobs, "--dry-run", "--json", database_url=database_url).stdout
+    )
+    assert again == {"count": 3, "of": "jobs", "dry_run": True}
+    gone = promptmill(*prune_jobs, database_url=database_url)
     assert gone.stdout == "let go of 3 jobs\n", gone.stderr
     assert await rows(life, "jobs") == 0
     for wrong in ("soon", "0d", "99999999999d", "99999999w"):

@@ -1,18 +1,10 @@
 """Whose turn it is under a binding quota, and that two dispatchers never spend it twice."""
 
-from collections import Counter
-from collections.abc import Sequence
-
-from sqlalchemy import text
-
 from shared.domain.job import Lane
-from tests.mill import Mill
-from tests.quota.arrivals import Arrival, arrivals, of_size
+from tests.quota.arrivals import arrivals
 from tests.quota.limits import Limits, limited_mill
+from tests.quota.tenants import SIZES, off_from_weights, set_weights, submit_for_each
 
-WEIGHTS = {"ten_a": 1, "ten_b": 3, "ten_c": 1}
-SIZES = {"ten_a": 30, "ten_b": 50, "ten_c": 60}
-"""Tokens of each tenant's jobs: shares are of tokens, not of jobs."""
 BACKLOG = 12_000
 """Tokens of each tenant."""
 WIDE = 0.1
@@ -26,18 +18,13 @@ async def test_tenants_with_equal_backlogs_share_a_quota_by_weight(
     database_url: str, redis_url: str
 ) -> None:
     async with limited_mill(database_url, redis_url, Limits(tokens=20_000, margin=WIDE)) as mill:
-        await _set_weights(mill)
-        accepted = []
-        for tenant_id, tokens in SIZES.items():
-            jobs = {"tenant_id": tenant_id, **of_size(tokens)}
-            accepted += await mill.submit(BACKLOG // tokens, **jobs)
+        await set_weights(mill)
+        accepted = await submit_for_each(mill, dict.fromkeys(SIZES, BACKLOG))
         for _ in range(2):
             await mill.start_worker(slots=100)
         assert (await mill.all_final())["succeeded"] == len(accepted)
-        served = _served_while_all_wait(await arrivals(mill))
-        for tenant_id, weight in WEIGHTS.items():
-            fair = weight / sum(WEIGHTS.values())
-            assert abs(served[tenant_id] / served.total() - fair) < 0.05 * fair, served
+        shares = off_from_weights(await arrivals(mill))
+        assert all(off < 0.05 for _, off in shares.values()), shares
         await mill.check(accepted)
 
 
@@ -74,23 +61,3 @@ async def test_the_next_dispatcher_spends_only_what_the_dead_one_left(
         next(worker for worker in mill.workers if worker.pid == holder).kill()
         assert (await mill.all_final())["succeeded"] == len(accepted)
         await mill.check(accepted)
-
-
-def _served_while_all_wait(found: Sequence[Arrival]) -> Counter[str]:
-    """Tokens of each tenant until the first of them has nothing left."""
-    last = {arrival.tenant_id: arrival.at for arrival in found}
-    served: Counter[str] = Counter()
-    for arrival in found:
-        if arrival.at <= min(last.values()):
-            served[arrival.tenant_id] += arrival.tokens
-    return served
-
-
-async def _set_weights(mill: Mill) -> None:
-    statement = text(
-        "INSERT INTO tenants (id, name, weight) VALUES (:id, :id, :weight)"
-        " ON CONFLICT (id) DO UPDATE SET weight = excluded.weight"
-    )
-    rows = [{"id": tenant_id, "weight": weight} for tenant_id, weight in WEIGHTS.items()]
-    async with mill.database.transaction() as connection:
-        await connection.execute(statement, rows)

@@ -12,7 +12,7 @@ from shared.broker.line import PublishError
 from shared.db.engine import is_connection_loss
 from shared.db.open_slots import open_slots
 from shared.db.release import due_routes
-from shared.doorbell import Bell, Doorbell
+from shared.doorbell import Bell, Doorbell, rings
 from shared.meters.meter import MemoryLostError
 from worker.dispatch.holder import Holder
 from worker.dispatch.turn import PAUSE_AFTER_FAILED_PUBLISH, Means, RouteTurns, Turn
@@ -60,7 +60,7 @@ class Dispatcher:
                     await self._look()
                 except Exception as error:  # noqa: BLE001 - the next look may succeed
                     _report("dispatcher_paused", error)
-                await _rings(self._awake, self._means.settings.poll)
+                await rings(self._awake, self._means.settings.poll)
         finally:
             listener.cancel()
             await self._leave()
@@ -102,7 +102,7 @@ class Dispatcher:
                 _report("route_paused", error, route=route)
                 await asyncio.sleep(PAUSE_AFTER_FAILED_PUBLISH)
                 continue
-            if not turn.due and not await _rings(bell, LINGER_SECONDS):
+            if not turn.due and not await rings(bell, LINGER_SECONDS):
                 return
             idle_turns = 0 if turn.released else idle_turns + 1
             await self._pause(turn, began, idle_turns)
@@ -140,7 +140,7 @@ class Dispatcher:
             return
         self._slot_freed.clear()
         patience = min(SHORTEST_PAUSE * 2**idle_turns, LONGEST_PAUSE)
-        if await _rings(self._slot_freed, patience):
+        if await rings(self._slot_freed, patience):
             # Slots come free one by one: let some gather.
             await asyncio.sleep(SHORTEST_PAUSE)
 
@@ -169,16 +169,6 @@ class Dispatcher:
             await self._holder.drop(routes)
         except (RedisError, OSError):
             log.debug("routes_not_dropped")
-
-
-async def _rings(bell: asyncio.Event, seconds: float) -> bool:
-    """Wait for the bell; whether it rang in this time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await bell.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _report(event: str, error: Exception, **details: str) -> None:

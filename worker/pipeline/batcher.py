@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Generic, TypeVar
 
+from shared.doorbell import rings
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -56,11 +58,7 @@ class Batcher(Generic[Item, Answer]):
         if pause <= 0 or len(self._waiting) >= self._rows:
             return
         self._full.clear()
-        try:
-            async with asyncio.timeout(pause):
-                await self._full.wait()
-        except TimeoutError:
-            return
+        await rings(self._full, pause)
 
     async def _flush_one(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         self._last_flush = monotonic()
