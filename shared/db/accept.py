@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,18 +43,14 @@ class Accepted:
     """False: the key was used with another body, and nothing was accepted."""
 
 
-# The queued row is the outbox: accepting publishes nothing.
+# The queued row is the outbox: accepting publishes nothing. The rows come as one JSON value:
+# a parameter for each column costs this process five times as much.
 ACCEPT = text("""
 WITH input AS (
-    SELECT * FROM unnest(
-        CAST(:id AS text[]), CAST(:tenant_id AS text[]), CAST(:key_id AS text[]),
-        CAST(:route AS text[]), CAST(:lane AS smallint[]), CAST(:request AS jsonb[]),
-        CAST(:metadata AS jsonb[]), CAST(:batch AS text[]), CAST(:run_at AS timestamptz[]),
-        CAST(:deadline_seconds AS float8[]), CAST(:max_tries AS int[]),
-        CAST(:input_tokens AS int[]), CAST(:max_tokens AS int[]),
-        CAST(:idempotency_key AS text[]), CAST(:body_hash AS bytea[])
-    ) AS i(id, tenant_id, key_id, route, lane, request, metadata, batch, run_at,
-           deadline_seconds, max_tries, input_tokens, max_tokens, idempotency_key, body_hash)
+    SELECT * FROM jsonb_to_recordset(CAST(:jobs AS jsonb)) AS input(
+        id text, tenant_id text, key_id text, route text, lane smallint, request jsonb,
+        metadata jsonb, batch text, run_at timestamptz, deadline_seconds float8, max_tries int,
+        input_tokens int, max_tokens int, idempotency_key text, body_hash bytea)
 ), claimed AS (
     INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
     SELECT tenant_id, idempotency_key, body_hash, id FROM input
@@ -94,8 +91,7 @@ async def accept(connection: AsyncConnection, jobs: Sequence[NewJob]) -> list[Ac
     A concurrent submission of the same key waits for the first one's commit and then
     sees its job. A key that came twice in one call counts once.
     """
-    columns = {name: [getattr(job, name) for job in jobs] for name in NewJob.__slots__}
-    rows = await connection.execute(ACCEPT, columns)
+    rows = await connection.execute(ACCEPT, {"jobs": _as_json(jobs)})
     fresh = set(rows.scalars())
     missed = [job for job in jobs if job.id not in fresh]
     if not missed:
@@ -115,3 +111,13 @@ async def accept(connection: AsyncConnection, jobs: Sequence[NewJob]) -> list[Ac
         )
         for job in jobs
     ]
+
+
+def _as_json(jobs: Sequence[NewJob]) -> str:
+    """Rows for jsonb_to_recordset; what is JSON already goes in as it is."""
+    rows = [{name: getattr(job, name) for name in NewJob.__slots__} for job in jobs]
+    for row in rows:
+        row["request"] = orjson.Fragment(row["request"])
+        row["metadata"] = orjson.Fragment(row["metadata"]) if row["metadata"] else None
+        row["body_hash"] = "\\x" + row["body_hash"].hex()
+    return orjson.dumps(rows).decode()
