@@ -21,6 +21,7 @@ from api.jobs import routes as jobs
 from api.jobs.wait import Waiters
 from api.middleware import ByteCap, RequestIds
 from shared.catalog.deployments import load_catalog
+from shared.collector import spare_what_stays
 from shared.configuration import configuration_or_exit
 from shared.db.engine import Database
 from shared.doorbell import Doorbell
@@ -82,6 +83,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         waiters.leave()
 
     _before_the_end(leave)
+    spare_what_stays()
     yield
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

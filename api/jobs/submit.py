@@ -13,6 +13,7 @@ from api.jobs.parse import LineError
 from api.jobs.schemas import JobSubmit
 from shared.catalog.deployments import route_of
 from shared.catalog.fit import Fitted, fit
+from shared.catalog.tokens import count_inputs
 from shared.db.accept import Accepted, NewJob, accept
 from shared.db.deployments import why_not
 from shared.db.tenants import Caller
@@ -60,9 +61,10 @@ async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]
 
 def _new_jobs(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[NewJob]:
     jobs = []
-    for submission in submissions:
+    tokens = count_inputs([submission.asked.request.messages for submission in submissions])
+    for submission, input_tokens in zip(submissions, tokens, strict=True):
         try:
-            jobs.append(_new_job(parts, caller, submission))
+            jobs.append(_new_job(parts, caller, submission, input_tokens))
         except InvalidRequestError as error:
             if submission.line is None:
                 raise
@@ -70,9 +72,9 @@ def _new_jobs(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -
     return jobs
 
 
-def _new_job(parts: Parts, caller: Caller, submission: Submission) -> NewJob:
+def _new_job(parts: Parts, caller: Caller, submission: Submission, input_tokens: int) -> NewJob:
     asked = submission.asked
-    fitted = _fit(parts, asked)
+    fitted = _fit(parts, asked, input_tokens)
     canonical = orjson.dumps(submission.body, option=orjson.OPT_SORT_KEYS)
     return NewJob(
         id=new_id(IdKind.JOB),
@@ -93,10 +95,10 @@ def _new_job(parts: Parts, caller: Caller, submission: Submission) -> NewJob:
     )
 
 
-def _fit(parts: Parts, asked: JobSubmit) -> Fitted:
+def _fit(parts: Parts, asked: JobSubmit, input_tokens: int) -> Fitted:
     """The request as its model takes it; an error names the field as the caller wrote it."""
     try:
-        return fit(parts.catalog, asked.request)
+        return fit(parts.catalog, asked.request, input_tokens)
     except InvalidRequestError as error:
         error.field = f"request.{error.field}"
         raise

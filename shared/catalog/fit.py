@@ -21,10 +21,14 @@ class Fitted:
     max_tokens: int
 
 
-def fit(catalog: Catalog, request: GenerationRequest) -> Fitted:
-    """The request as it will be stored. Raises InvalidRequestError that names the field."""
+def fit(catalog: Catalog, request: GenerationRequest, input_tokens: int | None = None) -> Fitted:
+    """The request as it will be stored. Raises InvalidRequestError that names the field.
+
+    `input_tokens`: where they are counted already.
+    """
     model, max_tokens = _taken(catalog, request)
-    input_tokens = count_input(request.messages)
+    if input_tokens is None:
+        input_tokens = count_input(request.messages)
     if input_tokens + max_tokens > model.context_window:
         message = (
             f"messages: {input_tokens} input and {max_tokens} output tokens do not fit the "

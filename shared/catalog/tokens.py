@@ -1,6 +1,7 @@
 """Count the tokens of a request, offline and exactly for OpenAI's models."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import toktok
@@ -15,8 +16,14 @@ PER_REPLY: Final = 3
 
 def count_input(messages: Sequence[Message]) -> int:
     """The input tokens that the provider will count for these messages."""
-    counts = toktok.batch_count([message.content for message in messages], ENCODING)
-    return int(sum(counts)) + _frame(messages)
+    return count_inputs([messages])[0]
+
+
+def count_inputs(conversations: Sequence[Sequence[Message]]) -> list[int]:
+    """Those of each conversation: one count of a thousand costs a tenth of a thousand counts."""
+    texts = [message.content for messages in conversations for message in messages]
+    counts = iter(toktok.batch_count(texts, ENCODING))
+    return [sum(islice(counts, len(messages))) + _frame(messages) for messages in conversations]
 
 
 def most_input(messages: Sequence[Message]) -> int:
