@@ -24,7 +24,7 @@ from shared.catalog.deployments import REHEARSAL_PREFIX
 from shared.catalog.tokens import count_input
 from shared.db.accept import NewJob
 from shared.db.engine import Database, is_connection_loss
-from shared.domain.generation import Message, Role
+from shared.domain.conversation import Message, Role
 from tests.environment import environment
 from tests.invariants import check_invariants
 from tests.life import Life, new_job

@@ -22,6 +22,7 @@ from shared.domain.errors import (
     InvalidRequestError,
     NoDeploymentError,
 )
+from shared.domain.generation import sparse
 from shared.domain.ids import IdKind, new_id
 from shared.domain.job import Lane
 from shared.doorbell import Bell
@@ -43,7 +44,7 @@ class Submission:
 
 async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[Accepted]:
     """Accept all or none, in order; rings the dispatcher when that is committed."""
-    size = sum(len(turn.content) for s in submissions for turn in s.asked.request.messages)
+    size = sum(len(turn.text) for s in submissions for turn in s.asked.request.messages)
     if size > LARGE_BYTES:
         jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions)
     else:
@@ -82,7 +83,7 @@ def _new_job(parts: Parts, caller: Caller, submission: Submission, input_tokens:
         key_id=caller.key_id,
         route=route_of(fitted.model, rehearse=asked.rehearse),
         lane=Lane.of(asked.lane),
-        request=orjson.dumps(fitted.request).decode(),
+        request=orjson.dumps(sparse(fitted.request)).decode(),
         metadata=orjson.dumps(asked.metadata).decode() if asked.metadata else None,
         batch=asked.batch,
         run_at=asked.run_at,

@@ -3,13 +3,15 @@
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
 from shared.domain.errors import ConfigurationError, UnknownModelError
+from shared.domain.generation import RequestKind
 
 REHEARSAL_PREFIX: Final = "rehearsal:"
 SECTIONS: Final = ("providers", "models", "limits")
@@ -32,14 +34,36 @@ class Limits:
     provider cannot bring two windows together."""
 
 
+class Capability(StrEnum):
+    """What a model can do beyond text."""
+
+    VISION = "vision"
+    """It reads images."""
+    FILES = "files"
+    """It reads documents."""
+    TOOLS = "tools"
+    SCHEMA = "schema"
+    """It answers in JSON of a given schema."""
+    REASONING = "reasoning"
+    """It takes a reasoning effort."""
+    WEB_SEARCH = "web_search"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """A company, or a server that speaks like one."""
 
     id: str
     adapter: str
+    """The wire that it speaks: a row of WIRES in fit.py."""
     base_url: str | None = None
+    base_url_variables: tuple[str, ...] = ()
+    """The first of these that is set in the environment wins over `base_url`."""
+    api_version: str | None = None
+    """Where the wire has versions in its addresses."""
     key_variables: tuple[str, ...] = ()
+    price_provider: str | None = None
+    """Its name in the price data, where that differs."""
     rehearsal: bool = False
     """Only for work that was submitted as a rehearsal."""
 
@@ -49,8 +73,13 @@ class Model:
     """What callers name."""
 
     id: str
+    kind: RequestKind = RequestKind.CHAT
     context_window: PositiveInt
     max_output: PositiveInt
+    capabilities: frozenset[Capability] = frozenset()
+    tier: Literal["low", "medium", "high"] | None = None
+    tags: tuple[str, ...] = ()
+    """What it is good for, such as `code_write` or `fast_tasks`."""
     default_output: PositiveInt = 1024
     """`max_tokens` where the request has none: it is what rate and money are reserved for."""
     sampling: bool = True
@@ -72,6 +101,8 @@ class Deployment:
     provider: Provider
     model: Model
     limits: Limits
+    upstream: str
+    """The provider's own name of the model."""
 
     @property
     def queue(self) -> str:
@@ -112,7 +143,9 @@ class Catalog:
         """One model at one provider; limits of the pair win over the provider's."""
         deployment_id = f"{provider.id}/{model.id}"
         limits = self.limits.get(deployment_id) or self.limits.get(provider.id) or Limits()
-        return Deployment(id=deployment_id, provider=provider, model=model, limits=limits)
+        return Deployment(
+            id=deployment_id, provider=provider, model=model, limits=limits, upstream=model.id
+        )
 
     def find(self, deployment_id: str) -> Deployment:
         """The deployment of that id, `provider/model`; KeyError when the catalog has it no more."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import toktok
 
-from shared.domain.generation import Message
+from shared.domain.conversation import Message
 
 ENCODING: Final = "o200k_base"
 PER_MESSAGE: Final = 3
@@ -21,14 +21,14 @@ def count_input(messages: Sequence[Message]) -> int:
 
 def count_inputs(conversations: Sequence[Sequence[Message]]) -> list[int]:
     """Those of each conversation: one count of a thousand costs a tenth of a thousand counts."""
-    texts = [message.content for messages in conversations for message in messages]
+    texts = [message.text for messages in conversations for message in messages]
     counts = iter(toktok.batch_count(texts, ENCODING))
     return [sum(islice(counts, len(messages))) + _frame(messages) for messages in conversations]
 
 
 def most_input(messages: Sequence[Message]) -> int:
     """At most so many: a token stands for one byte or more."""
-    return sum(len(message.content.encode()) for message in messages) + _frame(messages)
+    return sum(len(message.text.encode()) for message in messages) + _frame(messages)
 
 
 def _frame(messages: Sequence[Message]) -> int:

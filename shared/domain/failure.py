@@ -25,6 +25,8 @@ class FailureKind(StrEnum):
     UNREACHABLE = "unreachable"
     """No connection could be opened: nothing was sent."""
     BAD_RESPONSE = "bad_response"
+    INVALID_OUTPUT = "invalid_output"
+    """The answer came and is billed, but it is not of the schema that was asked for."""
     INTERRUPTED = "interrupted"
     """The worker stopped or was told to stop; says nothing about the provider."""
     INTERNAL = "internal"
@@ -59,6 +61,7 @@ VERDICTS: Final[dict[FailureKind, Verdict]] = {
     FailureKind.CONNECTION: Verdict.NEXT,
     FailureKind.UNREACHABLE: Verdict.NEXT,
     FailureKind.BAD_RESPONSE: Verdict.RETRY,
+    FailureKind.INVALID_OUTPUT: Verdict.RETRY,
     FailureKind.INTERRUPTED: Verdict.WAIT,
     FailureKind.INTERNAL: Verdict.STOP,
 }
@@ -79,6 +82,7 @@ ATTEMPT_ENDS: Final[dict[FailureKind, AttemptState]] = {
     FailureKind.TIMEOUT: AttemptState.UNKNOWN,
     FailureKind.CONNECTION: AttemptState.UNKNOWN,
     FailureKind.BAD_RESPONSE: AttemptState.UNKNOWN,
+    FailureKind.INVALID_OUTPUT: AttemptState.FAILED,
     FailureKind.INTERRUPTED: AttemptState.UNKNOWN,
     FailureKind.INTERNAL: AttemptState.UNKNOWN,
 }

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from shared.domain.conversation import Message, Role
 from shared.domain.failure import FailureKind
-from shared.domain.generation import FinishReason, GenerationRequest, Message, Role
+from shared.domain.generation import FinishReason, GenerationRequest
 from tests.adapters.canned import COMPLETION, Canned, canned
 from tests.adapters.conftest import Open
 from tests.simulator.process import MODEL, Simulator

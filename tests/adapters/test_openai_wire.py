@@ -10,21 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.conversation import Message, Role
 from shared.domain.failure import FailureKind
-from shared.domain.generation import FinishReason, GenerationRequest, Message, Role, Usage
+from shared.domain.generation import FinishReason, GenerationRequest, Usage
 from tests.adapters.canned import COMPLETION
+from worker.adapters.base import WireError
 from worker.adapters.openai_wire import (
     KIND_OF_CODE,
-    KIND_OF_STATUS,
-    MAX_RETRY_AFTER,
     MAX_TOKENS,
-    WireError,
     classify,
     from_wire,
-    retry_after,
     to_wire,
     usage_from_wire,
 )
+from worker.adapters.refusals import KIND_OF_STATUS, MAX_RETRY_AFTER, retry_after
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 JSON = st.recursive(

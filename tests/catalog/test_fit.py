@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from shared.catalog.deployments import load_catalog
 from shared.catalog.fit import SAMPLING, fit, require_fit
 from shared.catalog.tokens import count_input, most_input
+from shared.domain.conversation import Message, Role
 from shared.domain.errors import InvalidRequestError, UnknownModelError
-from shared.domain.generation import GenerationRequest, Message, Role
+from shared.domain.generation import GenerationRequest
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["gpt-4.1-mini"]

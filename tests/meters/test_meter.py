@@ -24,6 +24,7 @@ def deployment(**limits: float) -> Deployment:
         provider=Provider(id=QUEUE, adapter="openai"),
         model=Model(id="m", context_window=1000, max_output=1000),
         limits=Limits(**limits),  # type: ignore[arg-type]
+        upstream="m",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from shared.catalog.tokens import count_input
-from shared.domain.generation import Message, Role
+from shared.domain.conversation import Message, Role
 from tests.mill import MODEL, Mill, question
 from tests.quota.limits import LATENCY, Limits
 

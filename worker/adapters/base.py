@@ -1,10 +1,14 @@
-"""The seam between the pipeline and a provider's dialect."""
+"""The seam between the pipeline and a provider's wire."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from shared.domain.failure import FailureKind
-from shared.domain.generation import GenerationRequest, GenerationResult
+from shared.domain.generation import Delta, GenerationRequest, GenerationResult, Usage
+
+Told = Callable[[Delta], None]
+"""Hears each piece of a streamed answer; returns at once and raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class CallError(Exception):
         *,
         retry_after: float | None = None,
         provider_request_id: str | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -32,15 +37,35 @@ class CallError(Exception):
         self.retry_after = retry_after
         """Seconds that the provider asked us to wait."""
         self.provider_request_id = provider_request_id
+        self.usage = usage
+        """What was billed all the same; None: nobody said."""
+
+
+class WireError(ValueError):
+    """A reply with status 200 that is no answer."""
 
 
 class Adapter(Protocol):
     """One provider under one credential; lives on one event loop."""
 
     async def complete(
-        self, request: GenerationRequest, *, model: str, attempt_id: str, timeout: float
+        self,
+        request: GenerationRequest,
+        *,
+        model: str,
+        attempt_id: str,
+        timeout: float,
+        told: Told | None = None,
     ) -> Answer:
-        """Make exactly one request. Raises CallError, and nothing else, when it fails."""
+        """Make exactly one request. Raises CallError, and nothing else, when it fails.
+
+        `model`: the provider's own name of it. `timeout`: seconds for the whole call. With
+        `told`, the answer is streamed and each piece told.
+        """
+        ...
+
+    async def check(self, *, timeout: float) -> None:
+        """Ask the provider something that costs nothing. Raises CallError when it fails."""
         ...
 
     async def close(self) -> None:

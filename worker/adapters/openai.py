@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import aiohttp
 import httpx2
 import openai
 import orjson
@@ -11,8 +10,10 @@ from pydantic import SecretStr
 from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
 from shared.domain.generation import GenerationRequest
-from worker.adapters.base import Answer, CallError
-from worker.adapters.openai_wire import WireError, classify, from_wire, retry_after, to_wire
+from worker.adapters.base import Answer, CallError, Told, WireError
+from worker.adapters.openai_wire import classify, from_wire, to_wire
+from worker.adapters.refusals import retry_after
+from worker.adapters.transport import connection_error, http_client
 
 KEY_FOR_KEYLESS: Final = "none"
 """Servers that want no key still get a header: the client insists on one."""
@@ -55,15 +56,17 @@ class OpenAIAdapter:
             api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
             base_url=base_url,
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(
-                limits=httpx2.Limits(
-                    max_connections=connections, max_keepalive_connections=connections
-                )
-            ),
+            http_client=http_client(connections),
         )
 
     async def complete(
-        self, request: GenerationRequest, *, model: str, attempt_id: str, timeout: float
+        self,
+        request: GenerationRequest,
+        *,
+        model: str,
+        attempt_id: str,
+        timeout: float,
+        told: Told | None = None,  # noqa: ARG002 - a whole answer has no pieces
     ) -> Answer:
         """One POST /chat/completions; see Adapter.complete."""
         patience = httpx2.Timeout(timeout, connect=min(timeout, self._connect_timeout))
@@ -78,8 +81,17 @@ class OpenAIAdapter:
         except openai.APIStatusError as error:
             raise self._refusal(error) from None
         except openai.APIConnectionError as error:
-            raise _connection_error(error) from None
+            raise connection_error(error) from None
         return self._answer(response)
+
+    async def check(self, *, timeout: float) -> None:
+        """GET /models; see Adapter.check."""
+        try:
+            await self._client.get("/models", cast_to=httpx2.Response, options={"timeout": timeout})
+        except openai.APIStatusError as error:
+            raise self._refusal(error) from None
+        except openai.APIConnectionError as error:
+            raise connection_error(error) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -108,32 +120,5 @@ class OpenAIAdapter:
         )
 
 
-def _connection_error(error: openai.APIConnectionError) -> CallError:
-    """Tell apart what was never sent from what may have been billed."""
-    cause = _cause_below_transport(error)
-    match cause:
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-            return CallError(FailureKind.UNREACHABLE, f"no connection: {_name(cause)}")
-        case TimeoutError():
-            return CallError(FailureKind.TIMEOUT, "the provider did not answer in time")
-        case _:
-            return CallError(FailureKind.CONNECTION, f"the connection broke: {_name(cause)}")
-
-
-def _cause_below_transport(error: BaseException) -> BaseException:
-    """The word of aiohttp: the transport above it calls a dropped connection a timeout, too."""
-    cause = error
-    while not isinstance(cause, aiohttp.ClientError):
-        below = cause.__cause__ or cause.__context__
-        if below is None:
-            break
-        cause = below
-    return cause
-
-
 def _message_of(body: object) -> str | None:
     return str(body["message"]) if isinstance(body, dict) and body.get("message") else None
-
-
-def _name(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:300]

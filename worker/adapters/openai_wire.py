@@ -1,11 +1,7 @@
 """OpenAI's chat dialect as pure functions: to the wire, from the wire, and its errors."""
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from math import isfinite
+from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.domain.failure import FailureKind
@@ -15,13 +11,15 @@ from shared.domain.generation import (
     GenerationResult,
     Usage,
 )
+from worker.adapters.base import WireError
+from worker.adapters.refusals import kind_of_status
 
 FINISH_REASONS: Final = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "tool_calls": FinishReason.TOOL_CALLS,
 }
-MAX_RETRY_AFTER: Final = 24 * 3600.0
 MAX_TOKENS: Final = 10**9
 """What is above any model's reach is a fault of the server, and its cost fits no column."""
 
@@ -44,31 +42,15 @@ KIND_OF_CODE: Final = {
     "overloaded_error": FailureKind.OVERLOADED,
     "server_error": FailureKind.SERVER,
 }
-KIND_OF_STATUS: Final = {
-    400: FailureKind.BAD_REQUEST,
-    401: FailureKind.AUTH,
-    402: FailureKind.QUOTA,
-    403: FailureKind.AUTH,
-    404: FailureKind.NOT_FOUND,
-    408: FailureKind.TIMEOUT,
-    413: FailureKind.TOO_LARGE,
-    422: FailureKind.BAD_REQUEST,
-    429: FailureKind.RATE_LIMITED,
-    503: FailureKind.OVERLOADED,
-}
 # Compatible servers say it in prose only.
 CONTEXT_PROSE: Final = re.compile(r"maximum context length", re.IGNORECASE)
-
-
-class WireError(ValueError):
-    """A reply with status 200 that is no answer."""
 
 
 def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
     """The body of POST /chat/completions; absent parameters stay absent."""
     body: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": turn.role, "content": turn.content} for turn in request.messages],
+        "messages": [{"role": turn.role, "content": turn.text} for turn in request.messages],
         "max_completion_tokens": request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -126,29 +108,7 @@ def classify(status: int, error: Any) -> FailureKind:
             return kind
     if CONTEXT_PROSE.search(str(details.get("message", error))):
         return FailureKind.CONTEXT_LENGTH
-    if status >= 500:
-        return KIND_OF_STATUS.get(status, FailureKind.SERVER)
-    return KIND_OF_STATUS.get(status, FailureKind.BAD_REQUEST)
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that the reply asks to wait: as milliseconds, seconds or a date; None if silent."""
-    forms: tuple[Callable[[], float], ...] = (
-        lambda: float(headers["retry-after-ms"]) / 1000,
-        lambda: float(headers["retry-after"]),
-        lambda: _until(headers["retry-after"], now),
-    )
-    for form in forms:
-        with suppress(KeyError, ValueError, OverflowError):
-            seconds = form()
-            if isfinite(seconds):
-                return min(max(seconds, 0.0), MAX_RETRY_AFTER)
-    return None
-
-
-def _until(date: str, now: datetime) -> float:
-    at = parsedate_to_datetime(date)
-    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+    return kind_of_status(status)
 
 
 def _tokens(count: Any) -> int:

@@ -98,7 +98,7 @@ async def _call(attempt: StartedAttempt, steps: Steps) -> Answer:
         async with asyncio.timeout(timeout):
             answer = await adapter.complete(
                 request,
-                model=deployment.model.id,
+                model=deployment.upstream,
                 attempt_id=attempt.attempt_id,
                 timeout=timeout,
             )
