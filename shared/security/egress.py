@@ -1,0 +1,146 @@
+"""The egress guard: what a caller names by URL is fetched from public addresses only."""
+
+import ipaddress
+import socket
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+ADDRESSES_IN_DISGUISE: Final = tuple(
+    ipaddress.ip_network(each)
+    for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+)
+"""NAT64, 6to4 and Teredo: an IPv6 address that leads to an IPv4 address nobody looked at."""
+CHUNK: Final = 64 * 1024
+AGENT: Final = "promptmill"
+
+
+class EgressError(Exception):
+    """The address may not be called, or what it gave may not be used: nothing will mend it."""
+
+
+class UnreachableError(Exception):
+    """The address may be called, and did not answer as it should: another time it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document and what its server says that it is."""
+
+    media_type: str
+    data: bytes
+
+    def as_url(self) -> str:
+        """`data:<media type>;base64,…`."""
+        return f"data:{self.media_type};base64,{b64encode(self.data).decode()}"
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address, as text, lies on the public internet."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    disguised = any(ip.version == net.version and ip in net for net in ADDRESSES_IN_DISGUISE)
+    return ip.is_global and not ip.is_multicast and not disguised
+
+
+def check_url(url: str, *, plain_http: bool = False) -> None:
+    """Raises EgressError for what is no URL of ours to call; the address is looked at later."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        raise EgressError("it is not a URL") from None
+    if parts.scheme not in ({"https", "http"} if plain_http else {"https"}):
+        raise EgressError("it must begin with https://")
+    if not parts.hostname:
+        raise EgressError("it names no host")
+    if parts.username or parts.password:
+        raise EgressError("it must not hold a user or a password")
+
+
+class Egress:
+    """Opens connections to public addresses only; lives on one event loop.
+
+    The address is checked when the socket is made, after the name was looked up: a name that
+    leads elsewhere the second time gains nothing. Redirects are not followed.
+    """
+
+    def __init__(self, *, allow_loopback: bool = False) -> None:
+        """`allow_loopback` is for development: this machine, and http beside https."""
+        self._allow_loopback = allow_loopback
+        self._session: aiohttp.ClientSession | None = None
+
+    async def fetch(self, url: str, *, most_bytes: int, seconds: float) -> Fetched:
+        """GET a document. Raises EgressError or UnreachableError, each told in a sentence."""
+        check_url(url, plain_http=self._allow_loopback)
+        patience = aiohttp.ClientTimeout(total=seconds)
+        try:
+            async with self._open().get(url, timeout=patience, allow_redirects=False) as reply:
+                _refuse_useless(reply)
+                return Fetched(reply.content_type, await _read(reply, most_bytes))
+        except aiohttp.InvalidURL:
+            raise EgressError("it is not a URL") from None
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, DeniedAddressError):
+                raise EgressError(str(error.os_error)) from None
+            raise UnreachableError("no connection could be opened") from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UnreachableError(f"it broke off ({type(error).__name__})") from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        """The same."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(socket_factory=self._socket)
+            headers = {"User-Agent": AGENT}
+            self._session = aiohttp.ClientSession(
+                connector=connector, trust_env=False, headers=headers
+            )
+        return self._session
+
+    def _socket(self, address: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, place = address
+        if not self._may_call(str(place[0])):
+            raise DeniedAddressError("its address is not on the public internet")
+        return socket.socket(family, kind, protocol)
+
+    def _may_call(self, address: str) -> bool:
+        loopback = ipaddress.ip_address(address.partition("%")[0]).is_loopback
+        return is_public(address) or (self._allow_loopback and loopback)
+
+
+class DeniedAddressError(OSError):
+    """The guard's own refusal, told apart from what the network refuses."""
+
+
+def _refuse_useless(reply: aiohttp.ClientResponse) -> None:
+    """Raises EgressError for what will never be a document, UnreachableError for a bad moment."""
+    if reply.status >= 500 or reply.status in {408, 429}:
+        raise UnreachableError(f"it answered with status {reply.status}")
+    if reply.status != 200:
+        raise EgressError(f"it answered with status {reply.status}")
+
+
+async def _read(reply: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """The whole body. Raises EgressError when it is larger than allowed."""
+    data = bytearray()
+    async for chunk in reply.content.iter_chunked(CHUNK):
+        data += chunk
+        if len(data) > most_bytes:
+            raise EgressError(f"it is larger than {most_bytes} bytes")
+    return bytes(data)
