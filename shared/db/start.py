@@ -29,6 +29,9 @@ class StartedAttempt:
     lane: int
     seconds_left: float
     """Until the job's deadline."""
+    last_failure: str | None
+    """The kind of the failure before this try."""
+    last_error: str | None
     request: dict[str, Any]
 
 
@@ -47,7 +50,7 @@ SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.
        attempts.deployment, attempts.queue, attempts.permit_tokens, attempts.hold_nano,
        jobs.tries, jobs.max_tries, jobs.max_tokens, jobs.lane,
        extract(epoch FROM jobs.deadline - clock_timestamp())::float8 AS seconds_left,
-       payloads.request
+       jobs.error_kind AS last_failure, jobs.error AS last_error, payloads.request
 """
 
 START = text(f"""

@@ -24,6 +24,8 @@ def attempt(**changes: Any) -> StartedAttempt:
         max_tokens=5,
         lane=1,
         seconds_left=3600.0,
+        last_failure=None,
+        last_error=None,
         request={},
     )
     return replace(first, **changes)

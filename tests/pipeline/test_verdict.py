@@ -6,6 +6,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from shared.catalog.deployments import load_catalog
 from shared.domain.attempt import AttemptState
@@ -15,7 +16,14 @@ from shared.domain.generation import FinishReason, GenerationResult, Usage
 from shared.domain.job import JobState, WaitReason
 from tests.pipeline.attempts import DEPLOYMENT, attempt
 from worker.adapters.base import Answer, CallError
-from worker.pipeline.verdict import BACKOFF_CAP, backoff, failed, interrupted, succeeded
+from worker.pipeline.verdict import (
+    BACKOFF_CAP,
+    backoff,
+    failed,
+    interrupted,
+    price_called,
+    succeeded,
+)
 
 CATALOG = load_catalog()
 QUEUED, SCHEDULED, FAILED = JobState.QUEUED, JobState.SCHEDULED, JobState.FAILED
@@ -48,6 +56,7 @@ ENDS = {
     FailureKind.TIMEOUT: End(SCHEDULED, UNKNOWN, None, 1, 1, 0.0),
     FailureKind.CONNECTION: End(SCHEDULED, UNKNOWN, None, 1, 1, 0.0),
     FailureKind.BAD_RESPONSE: End(SCHEDULED, UNKNOWN, None, 1, 0, 0.0),
+    FailureKind.INVALID_OUTPUT: End(SCHEDULED, BROKEN, 0, 1, 0, 0.0),
     FailureKind.INTERRUPTED: End(QUEUED, UNKNOWN, None, 0, 0, 0.0),
     FailureKind.INTERNAL: End(FAILED, UNKNOWN, None, 0, 0, 0.0),
 }
@@ -90,6 +99,27 @@ def test_a_named_wait_is_obeyed(kind: FailureKind, end: End) -> None:
     decision = failed(attempt(), CallError(kind, "words", retry_after=777.0), 1)
     assert decision.leaving.delay_seconds == 777.0
     assert decision.block_seconds == (777.0 if end.rest else 0.0)
+
+
+@pytest.mark.parametrize(("kind", "end"), ENDS.items())
+def test_a_failure_that_was_billed_is_charged_exactly(kind: FailureKind, end: End) -> None:
+    usage = Usage(input_tokens=1000, output_tokens=100)
+    billed = CallError(kind, "words", usage=usage)
+    price = price_called(CATALOG.find(DEPLOYMENT), usage, SystemClock())
+    assert price is not None
+    leaving = failed(attempt(), billed, 1, price).leaving
+    assert leaving.cost_nano == price.cost_nano > 0
+    assert orjson.loads(leaving.usage or "")["output_tokens"] == 100
+    assert leaving.attempt_state is (BROKEN if end.attempt is UNKNOWN else end.attempt)
+    assert leaving.job_state is end.job
+
+
+def test_an_output_that_is_invalid_again_goes_to_another_deployment() -> None:
+    error = CallError(FailureKind.INVALID_OUTPUT, "words")
+    first = failed(attempt(last_failure="server"), error, 1).leaving
+    again = failed(attempt(last_failure="invalid_output"), error, 1).leaving
+    assert (first.tried, again.tried) == (None, DEPLOYMENT)
+    assert first.job_state is again.job_state is SCHEDULED
 
 
 def test_a_named_wait_of_nothing_is_no_invitation_to_hammer() -> None:
@@ -139,13 +169,10 @@ def test_an_answer_is_stored_whole_with_its_exact_cost() -> None:
         JobState.SUCCEEDED,
     )
     assert leaving.cost_nano == 60 * 400 + 40 * 100 + 10 * 1600
-    assert orjson.loads(leaving.result or "") == {
-        "content": "naïve \x00",
-        "finish_reason": "length",
-        "model": "m-1",
-        "usage": orjson.loads(leaving.usage or ""),
-        "refusal": None,
-    }
+    stored = orjson.loads(leaving.result or "")
+    assert TypeAdapter(GenerationResult).validate_python(stored) == answer(usage).result
+    assert stored["usage"] == orjson.loads(leaving.usage or "")
+    assert stored["content"] == "naïve \x00"
     assert orjson.loads(leaving.price or "")["model"] == "gpt-4.1-mini"
     assert (leaving.provider_request_id, leaving.latency_ms) == ("req_1", 250)
     assert decision.block_seconds == 0.0

@@ -9,28 +9,14 @@ from shared.db.leave import Leaving
 from shared.db.start import StartedAttempt
 from shared.domain.attempt import AttemptState
 from shared.domain.job import JobState
+from tests.pipeline.attempts import attempt as a_first_try
 from worker.pipeline.flights import Flight, Flights, StopReason
 from worker.pipeline.patience import end, kept_alive
 from worker.pipeline.run import run
 
 
 def attempt(number: int = 0) -> StartedAttempt:
-    return StartedAttempt(
-        attempt_id=f"att_{number}",
-        job_id=f"job_{number}",
-        tenant_id="ten_a",
-        epoch=1,
-        deployment="openai/gpt-4.1-mini",
-        queue="openai",
-        permit_tokens=10,
-        hold_nano=1000,
-        tries=0,
-        max_tries=5,
-        max_tokens=5,
-        lane=1,
-        seconds_left=60.0,
-        request={},
-    )
+    return a_first_try(attempt_id=f"att_{number}", job_id=f"job_{number}", seconds_left=60.0)
 
 
 class Recording:

@@ -23,7 +23,7 @@ from worker.pipeline.announce import Announcer
 from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import STATE_AFTER, Flight, StopReason
 from worker.pipeline.heartbeat import Heartbeat
-from worker.pipeline.verdict import Decision, failed, interrupted, succeeded
+from worker.pipeline.verdict import Decision, failed, interrupted, price_called, succeeded
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,8 @@ async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
     try:
         answer = await _call(attempt, steps)
     except CallError as error:
-        return failed(attempt, error, _milliseconds(began))
+        price = price_called(steps.catalog.find(attempt.deployment), error.usage, steps.clock)
+        return failed(attempt, error, _milliseconds(began), price)
     except Exception as error:
         log.exception("adapter_broke", attempt_id=attempt.attempt_id)
         broken = CallError(FailureKind.INTERNAL, f"{type(error).__name__}: {error}"[:500])

@@ -32,6 +32,8 @@ PAUSE_OF_KIND: Final = {
     FailureKind.NOT_FOUND: 10.0,
 }
 """Seconds for which nobody calls the deployment, where the provider names no time."""
+THE_SECOND_TIME: Final = {FailureKind.INVALID_OUTPUT: Verdict.NEXT}
+"""What follows instead when the try before failed in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def succeeded(
 ) -> Decision:
     """The answer stands: result, usage and exact cost."""
     usage = answer.result.usage
-    price = _price(deployment, usage, clock)
+    price = price_called(deployment, usage, clock)
     return Decision(
         Leaving(
             attempt_id=attempt.attempt_id,
@@ -65,20 +67,32 @@ def succeeded(
     )
 
 
-def failed(attempt: StartedAttempt, error: CallError, latency_ms: int) -> Decision:
-    """No usable answer: wait, try again, or stop, by the table."""
+def failed(
+    attempt: StartedAttempt, error: CallError, latency_ms: int, price: Price | None = None
+) -> Decision:
+    """No usable answer: wait, try again, or stop, by the table.
+
+    `price`: of what was billed all the same, where the provider said so.
+    """
     verdict = VERDICTS[error.kind]
+    if attempt.last_failure == error.kind:
+        verdict = THE_SECOND_TIME.get(error.kind, verdict)
     spends_try = verdict in {Verdict.RETRY, Verdict.NEXT}
     exhausted = spends_try and attempt.tries + 1 >= attempt.max_tries
     job_state = _next_state(verdict, exhausted=exhausted)
     attempt_state = ATTEMPT_ENDS[error.kind]
+    if price and attempt_state is AttemptState.UNKNOWN:
+        attempt_state = AttemptState.FAILED
+    unbilled = None if attempt_state is AttemptState.UNKNOWN else 0
     leaving = Leaving(
         attempt_id=attempt.attempt_id,
         job_id=attempt.job_id,
         epoch=attempt.epoch,
         attempt_state=attempt_state,
         job_state=job_state,
-        cost_nano=None if attempt_state is AttemptState.UNKNOWN else 0,
+        cost_nano=price.cost_nano if price else unbilled,
+        usage=_json(error.usage) if price else None,
+        price=_json(price.source) if price else None,
         spends_try=spends_try,
         tried=attempt.deployment if verdict is Verdict.NEXT else None,
         delay_seconds=max(backoff(attempt.tries), error.retry_after or 0.0),
@@ -124,8 +138,8 @@ def _next_state(verdict: Verdict, *, exhausted: bool) -> JobState:
             return JobState.FAILED
 
 
-def _price(deployment: Deployment, usage: Usage | None, clock: Clock) -> Price | None:
-    """None where the usage or the price is not known: an answer is not lost for that."""
+def price_called(deployment: Deployment, usage: Usage | None, clock: Clock) -> Price | None:
+    """What a call cost; None where the usage or the price is unknown: no answer is lost for that."""
     if usage is None:
         return None
     try:
