@@ -1,0 +1,31 @@
+"""Events come whole, however their bytes were split."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.adapters.sse import EventParser
+
+STREAM = (
+    'event: ping\r\ndata: {"a": "ü"}\r\n\r\n: keep-alive\n\nid: 7\ndata:tight\n\n'
+    "retry: 5\n\ndata: one\ndata:  two\ndata\n\ndata: [DONE]\n\n"
+).encode()
+EVENTS = ['{"a": "ü"}'.encode(), b"tight", b"one\n two\n", b"[DONE]"]
+
+
+@given(cuts=st.lists(st.integers(0, len(STREAM))))
+def test_events_come_whole_however_their_bytes_were_split(cuts: list[int]) -> None:
+    parser, edges = EventParser(), sorted({0, *cuts, len(STREAM)})
+    chunks = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    assert [data for chunk in chunks for data in parser.feed(chunk)] == EVENTS
+
+
+@pytest.mark.parametrize("cut_off", [b'data: {"a": 1', b"data: {}\n", b"data: {}\r\n\r"])
+def test_an_event_that_was_cut_off_is_none(cut_off: bytes) -> None:
+    assert EventParser().feed(cut_off) == []
+
+
+def test_a_comment_ends_no_event() -> None:
+    assert EventParser().feed(b"data: a\n:\n: b\ndata: c\n\n") == [b"a\nc"]
