@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
+from shared.catalog.prices import Prices
 from shared.domain.errors import ConfigurationError, UnknownModelError
 from shared.domain.generation import RequestKind
 
@@ -64,6 +65,8 @@ class Provider:
     key_variables: tuple[str, ...] = ()
     price_provider: str | None = None
     """Its name in the price data, where that differs."""
+    prices: Prices | None = None
+    """Of all that it serves; they win over the model's and over the price data."""
     rehearsal: bool = False
     """Only for work that was submitted as a rehearsal."""
 
@@ -86,6 +89,8 @@ class Model:
     provider: str = "openai"
     price_model: str | None = None
     """Its name in the price data, where that differs."""
+    prices: Prices | None = None
+    """They win over the price data; `{}` is free."""
 
     @property
     def priced_as(self) -> str:
@@ -103,6 +108,8 @@ class Deployment:
     limits: Limits
     upstream: str
     """The provider's own name of the model."""
+    billed_as: Provider | None = None
+    """Whose prices hold, where they are not the provider's own: a stand-in bills as another."""
 
     @property
     def queue(self) -> str:
@@ -144,7 +151,12 @@ class Catalog:
         deployment_id = f"{provider.id}/{model.id}"
         limits = self.limits.get(deployment_id) or self.limits.get(provider.id) or Limits()
         return Deployment(
-            id=deployment_id, provider=provider, model=model, limits=limits, upstream=model.id
+            id=deployment_id,
+            provider=provider,
+            model=model,
+            limits=limits,
+            upstream=model.id,
+            billed_as=self.providers[model.provider] if provider.rehearsal else None,
         )
 
     def find(self, deployment_id: str) -> Deployment:
