@@ -18,7 +18,7 @@ EVENTS = ['{"a": "ü"}'.encode(), b"tight", b"one\n two\n", b"[DONE]"]
 @given(cuts=st.lists(st.integers(0, len(STREAM))))
 def test_events_come_whole_however_their_bytes_were_split(cuts: list[int]) -> None:
     parser, edges = EventParser(), sorted({0, *cuts, len(STREAM)})
-    chunks = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [STREAM[start:end] for start, end in pairwise(edges)]
     assert [data for chunk in chunks for data in parser.feed(chunk)] == EVENTS
 
 
