@@ -120,6 +120,24 @@ class ApiSettings(Frozen):
     max_wait: float = Field(default=60.0, gt=0)
 
 
+class StreamSettings(Frozen):
+    """The logs of answers that are told while they come."""
+
+    keep: float = Field(default=60.0, ge=1)
+    """Seconds that a log outlives its attempt; the result itself is in the database."""
+    log_bytes: int = Field(default=1024 * 1024, gt=0)
+    """The most of one answer that is kept to be told again."""
+    memory: int = Field(default=64 * 1024 * 1024, gt=0)
+    """The same of all answers that come at one time, in bytes of a worker process."""
+
+
+class EgressSettings(Frozen):
+    """What this installation calls for its callers: images, files, webhooks."""
+
+    allow_loopback: bool = False
+    """For development: this machine too, and http beside https."""
+
+
 class RetentionSettings(Frozen):
     """How long what has ended is kept; days. None: for ever. The ledger always is."""
 
@@ -152,6 +170,8 @@ class Settings(BaseSettings):
     dispatch: DispatchSettings = DispatchSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
+    stream: StreamSettings = StreamSettings()
+    egress: EgressSettings = EgressSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @property

@@ -20,6 +20,7 @@ from shared.domain.job import JobState
 from shared.doorbell import Bell, Doorbell
 from shared.meters.meter import Meter, Slot
 from shared.redis_client import connect_redis
+from shared.security.egress import Egress
 from shared.settings import Settings
 from worker.adapters.registry import open_adapters
 from worker.dispatch.fleet import Fleet
@@ -102,6 +103,7 @@ class MillEngine:
         )
         self._meter = Meter(self._redis)
         self._slots = Slots(self._meter)
+        self._egress = Egress(allow_loopback=settings.egress.allow_loopback)
         self._adapters = open_adapters(
             self._catalog,
             connections=max(self._flights.capacity, MOST_CALLS) + SPARE_CONNECTIONS,
@@ -184,6 +186,7 @@ class MillEngine:
             self._heartbeat.leave,
             self._announcer.close,
             self._adapters.close,
+            self._egress.close,
             self._publisher.close,
             self._releases.close,
             self._database.close,
@@ -209,6 +212,7 @@ class MillEngine:
             heartbeat=self._heartbeat,
             finisher=self._finisher,
             meter=self._meter,
+            egress=self._egress,
             announcer=self._announcer,
             clock=self._clock,
             settings=worker,

@@ -25,6 +25,8 @@ class FailureKind(StrEnum):
     UNREACHABLE = "unreachable"
     """No connection could be opened: nothing was sent."""
     BAD_RESPONSE = "bad_response"
+    UNFETCHED = "unfetched"
+    """A document that the caller gave by URL could not be had: nothing was sent."""
     INVALID_OUTPUT = "invalid_output"
     """The answer came and is billed, but it is not of the schema that was asked for."""
     INTERRUPTED = "interrupted"
@@ -61,6 +63,7 @@ VERDICTS: Final[dict[FailureKind, Verdict]] = {
     FailureKind.CONNECTION: Verdict.NEXT,
     FailureKind.UNREACHABLE: Verdict.NEXT,
     FailureKind.BAD_RESPONSE: Verdict.RETRY,
+    FailureKind.UNFETCHED: Verdict.RETRY,
     FailureKind.INVALID_OUTPUT: Verdict.RETRY,
     FailureKind.INTERRUPTED: Verdict.WAIT,
     FailureKind.INTERNAL: Verdict.STOP,
@@ -82,6 +85,7 @@ ATTEMPT_ENDS: Final[dict[FailureKind, AttemptState]] = {
     FailureKind.TIMEOUT: AttemptState.UNKNOWN,
     FailureKind.CONNECTION: AttemptState.UNKNOWN,
     FailureKind.BAD_RESPONSE: AttemptState.UNKNOWN,
+    FailureKind.UNFETCHED: AttemptState.FAILED,
     FailureKind.INVALID_OUTPUT: AttemptState.FAILED,
     FailureKind.INTERRUPTED: AttemptState.UNKNOWN,
     FailureKind.INTERNAL: AttemptState.UNKNOWN,

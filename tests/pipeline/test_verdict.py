@@ -56,6 +56,7 @@ ENDS = {
     FailureKind.TIMEOUT: End(SCHEDULED, UNKNOWN, None, 1, 1, 0.0),
     FailureKind.CONNECTION: End(SCHEDULED, UNKNOWN, None, 1, 1, 0.0),
     FailureKind.BAD_RESPONSE: End(SCHEDULED, UNKNOWN, None, 1, 0, 0.0),
+    FailureKind.UNFETCHED: End(SCHEDULED, BROKEN, 0, 1, 0, 0.0),
     FailureKind.INVALID_OUTPUT: End(SCHEDULED, BROKEN, 0, 1, 0, 0.0),
     FailureKind.INTERRUPTED: End(QUEUED, UNKNOWN, None, 0, 0, 0.0),
     FailureKind.INTERNAL: End(FAILED, UNKNOWN, None, 0, 0, 0.0),

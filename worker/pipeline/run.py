@@ -8,21 +8,24 @@ import structlog
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
-from shared.catalog.deployments import Catalog
+from shared.catalog.deployments import Catalog, Deployment
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
 from shared.domain.generation import GenerationRequest
 from shared.domain.job import JobState
 from shared.meters.meter import Meter
+from shared.security.egress import Egress
 from shared.settings import WorkerSettings
 from worker.adapters.base import Answer, CallError
 from worker.adapters.registry import Adapters
 from worker.failpoint import Failpoints
 from worker.pipeline.announce import Announcer
+from worker.pipeline.documents import with_bytes
 from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import STATE_AFTER, Flight, StopReason
 from worker.pipeline.heartbeat import Heartbeat
+from worker.pipeline.output import check_output, corrected
 from worker.pipeline.verdict import Decision, failed, interrupted, price_called, succeeded
 
 log = structlog.get_logger(__name__)
@@ -39,6 +42,7 @@ class Steps:
     heartbeat: Heartbeat
     finisher: Finisher
     meter: Meter
+    egress: Egress
     announcer: Announcer
     clock: Clock
     settings: WorkerSettings
@@ -92,8 +96,8 @@ async def _call(attempt: StartedAttempt, steps: Steps) -> Answer:
     if adapter is None:
         reason = steps.adapters.missing[deployment.provider.id]
         raise CallError(FailureKind.UNREACHABLE, reason)
-    request = REQUEST.validate_python(attempt.request)
     timeout = max(min(steps.settings.call_timeout, attempt.seconds_left), 0.1)
+    request = await _request(attempt, deployment, steps, timeout)
     steps.failpoints.passing("before_send")
     try:
         async with asyncio.timeout(timeout):
@@ -107,7 +111,18 @@ async def _call(attempt: StartedAttempt, steps: Steps) -> Answer:
         message = f"no answer within {timeout:.0f} seconds"
         raise CallError(FailureKind.TIMEOUT, message) from None
     steps.failpoints.passing("after_answer")
+    check_output(request, answer)
     return answer
+
+
+async def _request(
+    attempt: StartedAttempt, deployment: Deployment, steps: Steps, seconds: float
+) -> GenerationRequest:
+    """What is sent: the stored request, told of a failed output, with the bytes that it needs."""
+    request = REQUEST.validate_python(attempt.request)
+    if attempt.last_failure == FailureKind.INVALID_OUTPUT:
+        request = corrected(request, attempt.last_error or "it was not valid")
+    return await with_bytes(request, deployment.provider.adapter, steps.egress, seconds)
 
 
 async def _rest(deployment: str, seconds: float, meter: Meter) -> None:

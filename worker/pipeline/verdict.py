@@ -139,7 +139,7 @@ def _next_state(verdict: Verdict, *, exhausted: bool) -> JobState:
 
 
 def price_called(deployment: Deployment, usage: Usage | None, clock: Clock) -> Price | None:
-    """What a call cost; None where the usage or the price is unknown: no answer is lost for that."""
+    """What a call cost; None where usage or price are unknown: no answer is lost for that."""
     if usage is None:
         return None
     try:
