@@ -15,7 +15,11 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python
 HOUSES := api worker shared cli simulator
 ROOMS := $(foreach room,$(HOUSES) tests bench deploy,$(if $(wildcard $(room)/*.py),$(room)))
 
-.PHONY: help setup demo up test browser check bench fmt lock
+# The independent witness of the conformance suite, in an environment of its own: it would
+# change this one's.
+LLMOCK := .venv-llmock/.installed
+
+.PHONY: help setup demo up test conformance llmock browser check bench fmt lock
 
 help: ## List these words
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1|/' \
@@ -43,6 +47,14 @@ else
 	$(BIN)/python -m pytest -q $(ALONE) || failed=1; \
 	exit $$failed
 endif
+
+conformance: setup llmock ## Hold every adapter to one suite; it writes the table of docs/providers.md
+	@$(BIN)/python -m pytest -q tests/conformance --deselect tests/conformance/test_table.py $(ARGS)
+	@$(BIN)/python -m tests.conformance.table
+	@$(BIN)/python -m pytest -q tests/conformance/test_table.py
+
+llmock: $(LLMOCK) ## Install the conformance suite's independent witness
+	@:
 
 browser: ## Install Chromium for the browser test (Debian, as root)
 	@command -v chromium >/dev/null || { apt-get -qq update \
@@ -78,6 +90,12 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null || { $(MAKE_VENV); }
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(LLMOCK): tests/conformance/llmock.lock
+	@$(FIND_PYTHON); "$$python" -m venv $(@D) 2>/dev/null || "$$python" -m virtualenv --quiet $(@D)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+		$(@D)/bin/python -m pip -qq install --require-hashes -r $<
 	@touch $@
 
 # Shell: sets $python, or says what is missing.

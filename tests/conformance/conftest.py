@@ -1,0 +1,99 @@
+"""The simulator, and the real adapter of each target."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from shared.catalog.deployments import Provider
+from shared.domain.clock import SystemClock
+from shared.domain.generation import Delta, GenerationRequest, GenerationResult
+from shared.settings import WorkerSettings
+from simulator.ledger import LedgerLine
+from tests.conformance.targets import Target
+from tests.simulator.process import Simulator, running_simulator
+from worker.adapters.base import Adapter, Answer, CallError
+from worker.adapters.registry import DIALECTS
+
+KEY = "CONFORMANCE_KEY"
+SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One target's adapter and the simulator that it calls."""
+
+    target: Target
+    adapter: Adapter
+    simulator: Simulator
+
+    async def answer(
+        self,
+        request: GenerationRequest,
+        told: list[Delta] | None = None,
+        attempt_id: str = "att_1",
+    ) -> Answer:
+        """What it answers; with `told`, by a stream."""
+        return await self.adapter.complete(
+            replace(request, model=request.model or self.target.model),
+            model=request.model or self.target.model,
+            attempt_id=attempt_id,
+            timeout=SECONDS,
+            told=None if told is None else told.append,
+        )
+
+    async def result(self, request: GenerationRequest) -> GenerationResult:
+        """The same without the provider's own words about it."""
+        return (await self.answer(request)).result
+
+    async def failure(
+        self, request: GenerationRequest, told: list[Delta] | None = None
+    ) -> CallError:
+        """How it fails; that it fails is the promise."""
+        with pytest.raises(CallError) as failed:
+            await self.answer(request, told)
+        return failed.value
+
+    def billed(self, attempt_id: str = "att_1") -> list[LedgerLine]:
+        """What the simulator would charge for this attempt."""
+        lines = self.simulator.ledger()
+        return [line for line in lines if line.client_request_id == attempt_id]
+
+
+Open = Callable[[Target, str], Awaitable[Adapter]]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with running_simulator(tmp_path_factory.mktemp("providers")) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def open_target(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Open]:
+    """Makes the adapter of a target as a worker does; closed with the test."""
+    monkeypatch.setenv(KEY, "sk-conformance")
+    opened: list[Adapter] = []
+
+    async def make(target: Target, base_url: str) -> Adapter:
+        row = Provider(
+            id="conformance",
+            adapter=target.adapter,
+            base_url=base_url,
+            api_version=target.api_version,
+            key_variables=(KEY,),
+        )
+        adapter = DIALECTS[target.adapter](row, 10, WorkerSettings(), SystemClock())
+        opened.append(adapter)
+        return adapter
+
+    yield make
+    for adapter in opened:
+        await adapter.close()
+
+
+@pytest.fixture
+async def caller(target: Target, running: Simulator, open_target: Open) -> Caller:
+    """The target of this test, on a simulator that has forgotten the test before."""
+    await running.post("reset", {})
+    return Caller(target, await open_target(target, running.url + target.path), running)
