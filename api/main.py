@@ -20,13 +20,13 @@ from api.jobs import explain
 from api.jobs import routes as jobs
 from api.jobs.wait import Waiters
 from api.middleware import ByteCap, RequestIds
-from shared.catalog.deployments import load_catalog
+from shared.catalog.load import load_catalog
 from shared.collector import spare_what_stays
 from shared.configuration import configuration_or_exit
 from shared.db.engine import Database
 from shared.doorbell import Doorbell
 from shared.redis_client import connect_redis
-from shared.settings import Settings
+from shared.settings import Settings, environment
 
 POOL_SIZE: Final = 10
 DESCRIPTION: Final = """Give it prompts, get back every answer.
@@ -63,7 +63,9 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     """Connect, serve, close."""
-    catalog = load_catalog(settings.catalog, simulator_url=settings.simulator_url)
+    catalog = load_catalog(
+        settings.catalog, simulator_url=settings.simulator_url, variables=environment()
+    )
     url = settings.sqlalchemy_url
     database = Database(url, pool_size=POOL_SIZE, name="promptmill-api", check=True)
     redis = connect_redis(settings.redis_url.get_secret_value())

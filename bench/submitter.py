@@ -16,7 +16,7 @@ from cli import client
 from cli.run.reader import PromptFile, read_file
 from cli.run.requests import Row, Wish, checked, from_columns
 from cli.run.submit import submit
-from shared.catalog.deployments import load_catalog
+from shared.catalog.load import load_catalog
 from tests.mill import MAX_TOKENS, MODEL
 
 WISH = Wish(prompt=None, system=None, model=MODEL, max_tokens=MAX_TOKENS, temperature=None)

@@ -26,7 +26,7 @@ api)
         --no-access-log --log-level warning --timeout-keep-alive 75 \
         --timeout-graceful-shutdown 5 "$@"
     ;;
-worker) celery_worker "${WORKER_QUEUES:-openai,simulator,upkeep}" "${WORKER_SLOTS:-500}" worker "$@" ;;
+worker) celery_worker "${WORKER_QUEUES:-openai,azure,anthropic,gemini,xai,perplexity,simulator,upkeep}" "${WORKER_SLOTS:-500}" worker "$@" ;;
 isolated) celery_worker isolated "${ISOLATED_SLOTS:-4}" isolated "$@" ;;
 flower) exec python -m celery -A worker.flower flower "$@" ;;
 simulator) exec python -m simulator --host 0.0.0.0 --port 8010 "$@" ;;

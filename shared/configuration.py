@@ -8,10 +8,12 @@ from typing import Final, TypeVar
 
 import structlog
 
-from shared.catalog.deployments import Catalog, load_catalog
+from shared.catalog.deployments import Catalog
+from shared.catalog.load import load_catalog
 from shared.domain.errors import ConfigurationError
 from shared.settings import (
     Settings,
+    environment,
     overlay_of_catalog,
     provider_key,
     read_settings,
@@ -49,7 +51,9 @@ def read_configuration() -> Configuration:
         problems += error.message.splitlines()
     try:
         catalog = load_catalog(
-            overlay_of_catalog(), simulator_url=settings.simulator_url if settings else None
+            overlay_of_catalog(),
+            simulator_url=settings.simulator_url if settings else None,
+            variables=environment(),
         )
     except ConfigurationError as error:
         problems += error.message.splitlines()

@@ -215,6 +215,11 @@ def overlay_of_catalog() -> Path | None:
     return Path(value) if value else None
 
 
+def environment() -> Mapping[str, str]:
+    """All of it, for the catalog, whose rows say which variables name models and addresses."""
+    return os.environ
+
+
 def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str | None]:
     """The variables of our prefix that nobody reads, each with the nearest that somebody does."""
     known = _known_variables() | BESIDE

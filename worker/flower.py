@@ -10,7 +10,7 @@ import flower.options
 from celery import Celery
 
 from shared.broker.app import make_app
-from shared.catalog.deployments import load_catalog
+from shared.catalog.load import load_catalog
 from shared.configuration import or_exit
 from shared.settings import FlowerSettings, filled, overlay_of_catalog
 

@@ -6,6 +6,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from shared.domain.errors import InvalidRequestError
+from shared.domain.places import first_mistake
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -39,10 +40,9 @@ def parse_as(shape: type[Shape], value: Any) -> Shape:
     try:
         return shape.model_validate_json(orjson.dumps(value), strict=True)
     except ValidationError as error:
-        first, more = error.errors()[0], error.error_count() - 1
-        field = path_of(first["loc"])
+        field, message, more = first_mistake(value, error.errors())
         others = f" (and {more} more)" if more else ""
-        message = f"{field or 'the body'}: {first['msg']}{others}"
+        message = f"{field or 'the body'}: {message}{others}"
         raise InvalidRequestError(message, field=field or "body") from None
 
 
@@ -56,14 +56,6 @@ def split_lines(body: bytes) -> list[tuple[int, bytes]]:
         message = f"the body has {len(lines)} lines; send at most {MOST_LINES} at once"
         raise InvalidRequestError(message, field="body")
     return lines
-
-
-def path_of(location: tuple[int | str, ...]) -> str:
-    """A path as people write it: `request.messages[0].content`."""
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path.removeprefix(".")
 
 
 def _may_be_unstorable(body: bytes) -> bool:

@@ -11,7 +11,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from cli.stack.options import StackOptions, read_options
-from shared.catalog.deployments import Catalog, load_catalog
+from shared.catalog.aliases import DEFAULT_MODEL_VARIABLE
+from shared.catalog.deployments import DEFAULT_NAME, Catalog
+from shared.catalog.load import load_catalog
 from shared.domain.errors import ConfigurationError
 
 DOTENV: Final = Path(".env")
@@ -46,11 +48,14 @@ class Surroundings:
     def catalog(self, simulator_url: str | None = None) -> Catalog:
         """The catalog with the user's overlay. Raises ConfigurationError."""
         overlay = self.values.get("PROMPTMILL_CATALOG", "").strip()
-        return load_catalog(Path(overlay) if overlay else None, simulator_url=simulator_url)
+        return load_catalog(
+            Path(overlay) if overlay else None, simulator_url=simulator_url, variables=self.values
+        )
 
     def default_model(self) -> str:
         """The model where the command line names none."""
-        return self.values.get("AI_DEFAULT_MODEL", "").strip() or "gpt-4.1-mini"
+        named = self.values.get(DEFAULT_MODEL_VARIABLE, "").strip()
+        return named or self.catalog().aliases[DEFAULT_NAME]
 
     def has_any(self, variables: tuple[str, ...]) -> bool:
         """Whether a key is there, or none is wanted."""

@@ -1,22 +1,22 @@
-"""Providers, models and deployments: read from catalog.toml and the overlay on it."""
+"""Providers, models and deployments: who can be called, and by which names."""
 
-import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from shared.catalog.prices import Prices
-from shared.domain.errors import ConfigurationError, UnknownModelError
+from shared.domain.errors import UnknownModelError
 from shared.domain.generation import RequestKind
 
 REHEARSAL_PREFIX: Final = "rehearsal:"
-SECTIONS: Final = ("providers", "models", "limits")
-T = TypeVar("T")
+Tier = Literal["low", "medium", "high"]
+TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
+DEFAULT_NAME: Final = "default"
+"""The alias of the model of jobs that name none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +56,37 @@ class Provider:
 
     id: str
     adapter: str
-    """The wire that it speaks: a row of WIRES in fit.py."""
+    """The wire that it speaks: a row of UNSUPPORTED in wires.py."""
     base_url: str | None = None
     base_url_variables: tuple[str, ...] = ()
     """The first of these that is set in the environment wins over `base_url`."""
+    base_path: str = ""
+    """What follows an address that was not written here: of such a variable, of the simulator."""
     api_version: str | None = None
     """Where the wire has versions in its addresses."""
     key_variables: tuple[str, ...] = ()
+    variable_prefix: str | None = None
+    """`OPENAI`: OPENAI_MODEL_NAME_HIGH, _MEDIUM and _LOW name its models of these tiers."""
+    models: tuple[str, ...] = ()
+    """What it serves beside the models that name it as their provider."""
+    unsupported: tuple[str, ...] = ()
+    """Fields of a request that its wire has and it does not take."""
+    legacy_max_tokens: bool = False
+    """The server knows `max_tokens` and no `max_completion_tokens`."""
+    queue: str | None = None
+    """The Celery queue, where several share one; its id where absent."""
     price_provider: str | None = None
     """Its name in the price data, where that differs."""
     prices: Prices | None = None
     """Of all that it serves; they win over the model's and over the price data."""
     rehearsal: bool = False
     """Only for work that was submitted as a rehearsal."""
+
+    @property
+    def variables(self) -> dict[Tier, str]:
+        """The variables that name its models, by tier."""
+        prefix = self.variable_prefix
+        return {tier: f"{prefix}_MODEL_NAME_{tier.upper()}" for tier in TIERS} if prefix else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +96,10 @@ class Model:
     id: str
     kind: RequestKind = RequestKind.CHAT
     context_window: PositiveInt
-    max_output: PositiveInt
+    max_output: PositiveInt = 4096
+    """Of no meaning for embeddings."""
     capabilities: frozenset[Capability] = frozenset()
-    tier: Literal["low", "medium", "high"] | None = None
+    tier: Tier | None = None
     tags: tuple[str, ...] = ()
     """What it is good for, such as `code_write` or `fast_tasks`."""
     default_output: PositiveInt = 1024
@@ -108,13 +127,15 @@ class Deployment:
     limits: Limits
     upstream: str
     """The provider's own name of the model."""
-    billed_as: Provider | None = None
-    """Whose prices hold, where they are not the provider's own: a stand-in bills as another."""
+    price_provider: str | None = None
+    """Whose prices hold, as the price data names it."""
+    prices: Prices | None = None
+    """They win over the price data."""
 
     @property
     def queue(self) -> str:
         """The Celery queue of its provider."""
-        return self.provider.id
+        return self.provider.queue or self.provider.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,40 +145,62 @@ class Catalog:
     providers: dict[str, Provider]
     models: dict[str, Model]
     limits: dict[str, Limits]
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Other names of models."""
+    upstreams: dict[str, str] = field(default_factory=dict)
+    """Deployment to the provider's own name of the model, where that differs."""
+    preferred: str | None = None
+    """The provider that comes first wherever it serves the model."""
+    plans: dict[str, tuple[Deployment, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Those that were asked for: every line of a file asks."""
 
     def model(self, name: str) -> Model:
-        """The model of that name; UnknownModelError names near ones."""
-        if name in self.models:
-            return self.models[name]
-        near = get_close_matches(name, self.models, n=3, cutoff=0.5) or sorted(self.models)[:5]
+        """The model of that name or alias; UnknownModelError names near ones."""
+        known = self.models.get(self.aliases.get(name, name))
+        if known is not None:
+            return known
+        names = [*self.models, *self.aliases]
+        near = get_close_matches(name, names, n=3, cutoff=0.5) or sorted(self.models)[:5]
         message = f"unknown model {name!r}; did you mean {', '.join(near)}?"
         raise UnknownModelError(message, field="model")
 
     def plan(self, route: str) -> tuple[Deployment, ...]:
         """The deployments of a route, the preferred first; empty when nothing serves it."""
+        if (known := self.plans.get(route)) is not None:
+            return known
         name = route.removeprefix(REHEARSAL_PREFIX)
         model = self.models.get(name)
         if model is None:
             return ()
-        rehearsal = name != route
-        return tuple(
-            self.deployment(provider, model)
-            for provider in self.providers.values()
-            if provider.rehearsal == rehearsal and (rehearsal or provider.id == model.provider)
-        )
+        serving = self._serving(model)
+        chosen = serving if name == route else self._stand_ins(serving)
+        plan = tuple(self.deployment(provider, model) for provider in chosen)
+        self.plans[route] = plan
+        return plan
 
     def deployment(self, provider: Provider, model: Model) -> Deployment:
         """One model at one provider; limits of the pair win over the provider's."""
         deployment_id = f"{provider.id}/{model.id}"
         limits = self.limits.get(deployment_id) or self.limits.get(provider.id) or Limits()
+        # A stand-in bills as the one that it stands for.
+        billing = self.providers[model.provider] if provider.rehearsal else provider
         return Deployment(
             id=deployment_id,
             provider=provider,
             model=model,
             limits=limits,
-            upstream=model.id,
-            billed_as=self.providers[model.provider] if provider.rehearsal else None,
+            upstream=self.upstreams.get(deployment_id, model.id),
+            price_provider=billing.price_provider or billing.id,
+            prices=billing.prices or model.prices,
         )
+
+    def deployments(self) -> Iterator[Deployment]:
+        """Every one that some route can be released to."""
+        for model in self.models.values():
+            for rehearse in (False, True):
+                yield from self.plan(route_of(model, rehearse=rehearse))
 
     def find(self, deployment_id: str) -> Deployment:
         """The deployment of that id, `provider/model`; KeyError when the catalog has it no more."""
@@ -165,104 +208,35 @@ class Catalog:
         return self.deployment(self.providers[provider_id], self.models[model_id])
 
     def queues(self) -> tuple[str, ...]:
-        """One Celery queue per provider."""
-        return tuple(self.providers)
+        """One Celery queue per provider; the stand-ins share one."""
+        queues = (provider.queue or provider.id for provider in self.providers.values())
+        return tuple(dict.fromkeys(queues))
+
+    def _serving(self, model: Model) -> list[Provider]:
+        """The real providers of a model: the preferred, its own, then as the catalog lists them."""
+        serving = [
+            provider
+            for provider in self.providers.values()
+            if not provider.rehearsal and self._serves(provider, model)
+        ]
+        own = (self.preferred, model.provider)
+        rank = {name: place for place, name in reversed(list(enumerate(own)))}
+        return sorted(serving, key=lambda provider: rank.get(provider.id, len(own)))
+
+    def _serves(self, provider: Provider, model: Model) -> bool:
+        return (
+            provider.id == model.provider
+            or model.id in provider.models
+            or f"{provider.id}/{model.id}" in self.upstreams
+        )
+
+    def _stand_ins(self, serving: list[Provider]) -> list[Provider]:
+        """For each wire of these the stand-in that speaks it."""
+        wires = dict.fromkeys(provider.adapter for provider in serving)
+        staged = {each.adapter: each for each in self.providers.values() if each.rehearsal}
+        return [staged[wire] for wire in wires if wire in staged]
 
 
 def route_of(model: Model, *, rehearse: bool) -> str:
     """The route of a job: the model, at its real providers or at the stand-ins."""
     return f"{REHEARSAL_PREFIX}{model.id}" if rehearse else model.id
-
-
-def load_catalog(overlay: Path | None = None, *, simulator_url: str | None = None) -> Catalog:
-    """The built-in catalog with the overlay's values laid over it.
-
-    Raises ConfigurationError that names the file and the entry.
-    """
-    table = tomllib.loads((files("shared.catalog") / "catalog.toml").read_text("utf-8"))
-    source = str(overlay or "catalog.toml")
-    if overlay is not None:
-        table = _laid_over(table, _read(overlay))
-        _check_shape(source, table)
-    if simulator_url is not None:
-        table["providers"]["simulator"]["base_url"] = f"{simulator_url}/v1"
-    catalog = Catalog(
-        providers=_entries(source, table, "providers", Provider),
-        models=_entries(source, table, "models", Model),
-        limits={
-            name: _entry(source, f"limits.{name}", Limits, values)
-            for name, values in table["limits"].items()
-        },
-    )
-    _check_names(source, catalog)
-    return catalog
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        message = f"PROMPTMILL_CATALOG names {path}, which does not exist"
-        raise ConfigurationError(message) from None
-    except OSError as error:
-        message = f"PROMPTMILL_CATALOG names {path}, which cannot be read: {error.strerror}"
-        raise ConfigurationError(message) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"the catalog {path} is not TOML: {error}"
-        raise ConfigurationError(message) from None
-
-
-def _check_shape(source: str, table: dict[str, Any]) -> None:
-    """Sections hold tables of settings, and there are no others. Raises ConfigurationError."""
-    for section, entries in table.items():
-        if section not in SECTIONS:
-            message = f"{source}: [{section}] is unknown; the sections are {', '.join(SECTIONS)}"
-            raise ConfigurationError(message)
-        for name, values in entries.items() if isinstance(entries, dict) else [("NAME", None)]:
-            if not isinstance(values, dict):
-                message = f"{source}: {section}.{name} must be a table of settings"
-                raise ConfigurationError(message)
-
-
-def _check_names(source: str, catalog: Catalog) -> None:
-    """What is named exists: a limit that nobody obeys is a mistake. Raises ConfigurationError."""
-    for model in catalog.models.values():
-        if model.provider not in catalog.providers:
-            message = f"{source}: models.{model.id}: no provider is called {model.provider!r}"
-            raise ConfigurationError(message)
-    for name in catalog.limits:
-        provider, slash, model_id = name.partition("/")
-        if provider not in catalog.providers or (slash and model_id not in catalog.models):
-            message = f"{source}: limits.{name}: it names no provider and no provider/model"
-            raise ConfigurationError(message)
-
-
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = (
-            _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return merged
-
-
-def _entries(source: str, table: dict[str, Any], section: str, kind: type[T]) -> dict[str, T]:
-    return {
-        name: _entry(source, f"{section}.{name}", kind, {**values, "id": name})
-        for name, values in table[section].items()
-    }
-
-
-def _entry(source: str, name: str, kind: type[T], values: dict[str, Any]) -> T:
-    unknown = set(values) - set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
-    if unknown:
-        message = f"{source}: [{name}] has an unknown setting {min(unknown)!r}"
-        raise ConfigurationError(message)
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        detail = error.errors()[0]
-        where = ".".join(str(part) for part in (name, *detail["loc"]))
-        message = f"{source}: {where}: {detail['msg'].lower()}"
-        raise ConfigurationError(message) from None

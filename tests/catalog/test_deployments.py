@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.catalog.deployments import Limits, load_catalog, route_of
+from shared.catalog.aliases import variables_of
+from shared.catalog.deployments import Limits, route_of
+from shared.catalog.load import load_catalog
 from shared.domain.errors import ConfigurationError, UnknownModelError
 
 CATALOG = load_catalog()
@@ -20,7 +22,7 @@ def test_the_built_in_catalog_reads_without_an_overlay() -> None:
     assert {"openai", "simulator"} <= set(CATALOG.providers)
     for model in CATALOG.models.values():
         assert model.default_output <= model.max_output <= model.context_window
-        assert [each.provider.id for each in CATALOG.plan(model.id)] == [model.provider]
+        assert CATALOG.plan(model.id)[0].provider.id == model.provider
 
 
 def test_an_overlay_replaces_single_values_and_adds_tables(tmp_path: Path) -> None:
@@ -55,8 +57,86 @@ def test_a_rehearsal_never_meets_a_real_provider_and_real_work_never_the_stand_i
         real = catalog.plan(route_of(model, rehearse=False))
         staged = catalog.plan(route_of(model, rehearse=True))
         assert not any(deployment.provider.rehearsal for deployment in real)
-        assert [deployment.provider.id for deployment in staged] == ["simulator"]
+        assert [each.provider.adapter for each in staged] == [real[0].provider.adapter]
+        assert {each.queue for each in staged} == {"simulator"}
+        assert staged[0].price_provider == real[0].price_provider
+    [mini] = catalog.plan("rehearsal:gpt-4.1-mini")
+    assert (mini.id, mini.upstream) == ("simulator/gpt-4.1-mini", "gpt-4.1-mini")
     assert catalog.providers["simulator"].base_url == "http://127.0.0.1:5/v1"
+    assert catalog.providers["simulator-gemini"].base_url == "http://127.0.0.1:5/gemini"
+
+
+def test_one_row_makes_a_compatible_server_serve_its_models(tmp_path: Path) -> None:
+    text = """
+    [providers.ollama]
+    adapter = "openai"
+    base_url = "http://localhost:11434/v1"
+    models = ["llama-4", "gpt-4.1-mini"]
+    [models.llama-4]
+    capabilities = ["tools"]
+    """
+    catalog = load_catalog(overlay(tmp_path, text))
+    [llama] = catalog.plan("llama-4")
+    assert (llama.id, llama.upstream, llama.queue) == ("ollama/llama-4", "llama-4", "ollama")
+    assert (llama.model.context_window, llama.model.max_output) == (32_768, 4096)
+    assert llama.model.capabilities == {"tools"}
+    assert catalog.plan("gpt-4.1-mini")[-1].id == "ollama/gpt-4.1-mini"
+    assert catalog.plan("gpt-4.1-mini")[0].id == "openai/gpt-4.1-mini"
+
+
+def test_several_providers_serve_a_model_each_under_its_own_name(tmp_path: Path) -> None:
+    text = '[deployments."azure/gpt-4.1"]\nupstream = "our-gpt"\n'
+    path = overlay(tmp_path, text)
+    plan = load_catalog(path).plan("gpt-4.1")
+    assert [each.id for each in plan] == ["openai/gpt-4.1", "azure/gpt-4.1"]
+    assert [each.upstream for each in plan] == ["gpt-4.1", "our-gpt"]
+    assert {each.price_provider for each in plan} == {"openai"}
+    preferring = load_catalog(path, variables={"AI_DEFAULT_PROVIDER": "azure"})
+    assert [each.provider.id for each in preferring.plan("gpt-4.1")] == ["azure", "openai"]
+    assert [each.provider.id for each in preferring.plan("gpt-4o-mini")][-1] == "openai"
+
+
+def test_an_address_out_of_the_environment_gets_the_path_of_its_wire() -> None:
+    given = {"AZURE_OPENAI_ENDPOINT": " https://ours.openai.azure.com/ "}
+    azure = load_catalog(variables=given).providers["azure"]
+    assert azure.base_url == "https://ours.openai.azure.com/openai/v1"
+    assert CATALOG.providers["azure"].base_url is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "alias", "model"),
+    [
+        ({}, "default", "gpt-4.1-mini"),
+        ({}, "high", "gpt-6.1-sol"),
+        ({}, "anthropic-low", "claude-haiku-5-5"),
+        ({"AI_DEFAULT_PROVIDER": "anthropic"}, "high", "claude-opus-5-5"),
+        ({"AI_DEFAULT_PROVIDER": "gemini"}, "default", "gemini-3.8-flash"),
+        ({"AI_DEFAULT_MODEL": "gpt-4o", "AI_DEFAULT_PROVIDER": "xai"}, "default", "gpt-4o"),
+        ({"AI_DEFAULT_MODEL": "anthropic-high"}, "default", "claude-opus-5-5"),
+        ({"GEMINI_MODEL_NAME_LOW": "gemini-2.5-flash"}, "gemini-low", "gemini-2.5-flash"),
+        ({"OPENAI_MODEL_NAME_HIGH": "gpt-4.1"}, "high", "gpt-4.1"),
+    ],
+)
+def test_purposes_are_names_too_and_the_environment_chooses(
+    variables: dict[str, str], alias: str, model: str
+) -> None:
+    catalog = load_catalog(variables=variables)
+    assert catalog.model(alias).id == model
+    assert set(variables) <= set(variables_of(catalog))
+
+
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ("AI_DEFAULT_PROVIDER", "no provider is called 'acme'; choose of openai, azure"),
+        ("AI_DEFAULT_MODEL", "unknown model 'acme'"),
+        ("GROK_MODEL_NAME_HIGH", "unknown model 'acme'"),
+    ],
+)
+def test_a_wrong_name_in_the_environment_is_told_by_its_variable(variable: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_catalog(variables={variable: "acme"})
+    assert caught.value.message.startswith(f"{variable}: {says}")
 
 
 def test_a_route_of_a_model_that_is_gone_has_no_deployment() -> None:
@@ -125,6 +205,14 @@ def test_an_overlay_that_is_no_text_is_told_so(tmp_path: Path) -> None:
         ("[models.gpt-4o]\nprovider = 'acme'\n", "models.gpt-4o: no provider is called 'acme'"),
         ("[providers.acme]\nbase_url = 'x'\n", "providers.acme.adapter: "),
         ("[providers.acme]\nadapter = 5\n", "providers.acme.adapter: "),
+        ("[providers.acme]\nadapter = 'openai'\nmodels = 5\n", "providers.acme.models: a list"),
+        ("[aliases]\nfast = 5\n", "aliases.fast must be a model's name"),
+        ("[aliases]\nfast = 'gpt-4o-mimi'\n", "aliases.fast: unknown model 'gpt-4o-mimi'; did you"),
+        ("[aliases]\ngpt-4o = 'gpt-4.1'\n", "aliases.gpt-4o: a model has that name"),
+        ("[deployments.openai]\nupstream = 'x'\n", "deployments.openai: it names no provider/"),
+        ("[deployments.'openai/gpt-5o']\nupstream = 'x'\n", "deployments.openai/gpt-5o: it"),
+        ("[deployments.'openai/gpt-4o']\nupstream = 5\n", "deployments.openai/gpt-4o.upstream: "),
+        ("[deployments.'openai/gpt-4o']\nname = 'x'\n", "unknown setting 'name'"),
     ],
 )
 def test_a_mistake_in_an_overlay_names_the_file_and_the_entry(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.catalog.deployments import load_catalog
+from shared.catalog.load import load_catalog
 from shared.catalog.fit import SAMPLING, fit, require_fit
 from shared.catalog.tokens import count_input, most_input
 from shared.domain.conversation import Message, Role

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from shared.broker.events import EventSender
 from shared.broker.publish import Publisher
-from shared.catalog.deployments import load_catalog
+from shared.catalog.load import load_catalog
 from shared.db.engine import Database
 from shared.db.leave import Left
 from shared.domain.clock import SystemClock

@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from shared.broker.messages import ISOLATED_QUEUE, UPKEEP_QUEUE
-from shared.catalog.deployments import load_catalog
+from shared.catalog.aliases import variables_of
+from shared.catalog.load import load_catalog
 from shared.settings import PREFIX, Frozen, Settings
 from tests.deploy.composition import BIN, ENTRYPOINT, ROOT, compose, composed, make_env, run
 from tests.house.source import read
@@ -44,8 +45,8 @@ def services(whole: dict[str, Any]) -> dict[str, Any]:
 
 
 def variables_of_settings() -> set[str]:
-    """Every single variable that fills Settings."""
-    found = set()
+    """Every single variable that fills Settings, or names models to the catalog."""
+    found = set(variables_of(load_catalog()))
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or PREFIX + name.upper())
         group = field.annotation
@@ -57,7 +58,9 @@ def variables_of_settings() -> set[str]:
 
 
 def key_variables() -> set[str]:
-    return {each for one in load_catalog().providers.values() for each in one.key_variables}
+    """Keys, and the addresses that they are for."""
+    found = load_catalog().providers.values()
+    return {each for one in found for each in (*one.key_variables, *one.base_url_variables)}
 
 
 def seconds(duration: str) -> float:

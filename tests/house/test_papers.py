@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from shared.catalog.aliases import variables_of
+from shared.catalog.load import load_catalog
 from shared.settings import Settings
 from tests.house import rules
 from tests.house.source import HOUSES, ROOT, papers, read, texts
@@ -17,10 +19,11 @@ WORD: Final = re.compile(r"^([a-z]+):.*## ", re.MULTILINE)
 VARIABLE: Final = re.compile(r"^#?\s?([A-Z][A-Z0-9_]+)=", re.MULTILINE)
 NAME: Final = re.compile(r"^[A-Za-z0-9-]+")
 OWN_PREFIX: Final = "PROMPTMILL_"
-# Read elsewhere than in Settings: keys by the catalog, the rest by the launcher.
+# Read elsewhere than in Settings: by the catalog, and by the launcher.
 BESIDE_SETTINGS: Final = {
-    "AI_DEFAULT_MODEL",  # cli/local/environment.py
-    "OPENAI_API_KEY",
+    *variables_of(load_catalog()),
+    *(name for each in load_catalog().providers.values() for name in each.key_variables),
+    *(name for each in load_catalog().providers.values() for name in each.base_url_variables),
     "PROMPTMILL_HOME",
     "PROMPTMILL_KEY",  # cli/server/address.py
     "PROMPTMILL_PG_BIN",

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import structlog
 
-from shared.catalog.deployments import load_catalog
+from shared.catalog.load import load_catalog
 from shared.domain.errors import ConfigurationError
 from shared.telemetry.logs import configure_logs
 from tests.api.conftest import make_key

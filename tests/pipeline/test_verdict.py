@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from shared.catalog.deployments import load_catalog
+from shared.catalog.load import load_catalog
 from shared.domain.attempt import AttemptState
 from shared.domain.clock import SystemClock
 from shared.domain.failure import FailureKind
