@@ -25,6 +25,8 @@ class Bell(StrEnum):
     """These interactive jobs have ended."""
     CANCEL = "pm:bell:cancel"
     """These jobs shall stop, or were stopped before they ran."""
+    LOG = "pm:bell:log"
+    """More was written to the logs of these jobs."""
 
 
 class Doorbell:

@@ -1,8 +1,9 @@
 """Connections to Redis, with timeouts short enough that a frozen Redis stops nobody."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -11,9 +12,16 @@ COMMAND_TIMEOUT: Final = 2.0
 
 
 def connect_redis(
-    url: str, *, max_connections: int = 16, timeout: float = COMMAND_TIMEOUT
+    url: str,
+    *,
+    max_connections: int = 16,
+    timeout: float = COMMAND_TIMEOUT,
+    met: Callable[[], None] | None = None,
 ) -> Redis:
-    """A client that fails after `timeout` seconds and never retries by itself."""
+    """A client that fails after `timeout` seconds and never retries by itself.
+
+    `met` hears of every new connection: what the server had before may be lost.
+    """
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
@@ -23,5 +31,14 @@ def connect_redis(
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
+        redis_connect_func=_greeting(met) if met else None,
     )
     return Redis.from_pool(pool)
+
+
+def _greeting(met: Callable[[], None]) -> Callable[[Connection], Awaitable[None]]:
+    async def greet(connection: Connection) -> None:
+        await connection.on_connect()
+        met()
+
+    return greet

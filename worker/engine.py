@@ -36,6 +36,7 @@ from worker.pipeline.patience import end, kept_alive
 from worker.pipeline.run import Steps, run
 from worker.pipeline.slots import Slots
 from worker.pipeline.start import Starter
+from worker.pipeline.telling import Teller
 from worker.upkeep.rescuer import Rescuer
 from worker.upkeep.sweeper import Sweeper
 
@@ -101,6 +102,7 @@ class MillEngine:
             lambda: len(self._flights),
             of_jobs=settings.worker.events,
         )
+        self._teller = Teller(broker, settings.stream)
         self._meter = Meter(self._redis)
         self._slots = Slots(self._meter)
         self._egress = Egress(allow_loopback=settings.egress.allow_loopback)
@@ -167,7 +169,8 @@ class MillEngine:
         self._flights.close_doors()
         await end(self._services)
         signs_of_life = [
-            asyncio.create_task(each.run()) for each in (self._heartbeat, self._announcer)
+            asyncio.create_task(each.run())
+            for each in (self._heartbeat, self._announcer, self._teller)
         ]
         try:
             async with asyncio.timeout(seconds):
@@ -185,6 +188,7 @@ class MillEngine:
         for close in (
             self._heartbeat.leave,
             self._announcer.close,
+            self._teller.close,
             self._adapters.close,
             self._egress.close,
             self._publisher.close,
@@ -214,6 +218,7 @@ class MillEngine:
             meter=self._meter,
             egress=self._egress,
             announcer=self._announcer,
+            teller=self._teller,
             clock=self._clock,
             settings=worker,
             failpoints=self._failpoints,
@@ -238,8 +243,12 @@ class MillEngine:
         """Start the services beside the jobs."""
         sweeper = Sweeper(self._database, self._doorbell, self._rescuer, self._settings)
         services = [
-            self._heartbeat.run, sweeper.run, self._announcer.run, self._listen_for_cancels
-        ]  # fmt: skip
+            self._heartbeat.run,
+            sweeper.run,
+            self._announcer.run,
+            self._teller.run,
+            self._listen_for_cancels,
+        ]
         if self._dispatcher is not None:
             services.append(self._dispatcher.run)
         self._services = [

@@ -12,7 +12,7 @@ from shared.catalog.deployments import Catalog, Deployment
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
-from shared.domain.generation import GenerationRequest
+from shared.domain.generation import Delta, GenerationRequest
 from shared.domain.job import JobState
 from shared.meters.meter import Meter
 from shared.security.egress import Egress
@@ -26,6 +26,7 @@ from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import STATE_AFTER, Flight, StopReason
 from worker.pipeline.heartbeat import Heartbeat
 from worker.pipeline.output import check_output, corrected
+from worker.pipeline.telling import Teller
 from worker.pipeline.verdict import Decision, failed, interrupted, price_called, succeeded
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Steps:
     meter: Meter
     egress: Egress
     announcer: Announcer
+    teller: Teller
     clock: Clock
     settings: WorkerSettings
     failpoints: Failpoints
@@ -66,6 +68,7 @@ async def run(flight: Flight, steps: Steps) -> None:
     seconds = monotonic() - began
     if moved_to := await steps.finisher.finish(decision.leaving):
         steps.announcer.ended(decision.leaving, moved_to, seconds)
+    steps.teller.end(attempt.attempt_id)
 
 
 async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
@@ -98,6 +101,7 @@ async def _call(attempt: StartedAttempt, steps: Steps) -> Answer:
         raise CallError(FailureKind.UNREACHABLE, reason)
     timeout = max(min(steps.settings.call_timeout, attempt.seconds_left), 0.1)
     request = await _request(attempt, deployment, steps, timeout)
+    told = steps.teller.open(attempt, timeout) if request.stream else None
     steps.failpoints.passing("before_send")
     try:
         async with asyncio.timeout(timeout):
@@ -106,11 +110,14 @@ async def _call(attempt: StartedAttempt, steps: Steps) -> Answer:
                 model=deployment.upstream,
                 attempt_id=attempt.attempt_id,
                 timeout=timeout,
+                told=told,
             )
     except TimeoutError:
         message = f"no answer within {timeout:.0f} seconds"
         raise CallError(FailureKind.TIMEOUT, message) from None
     steps.failpoints.passing("after_answer")
+    if told and not steps.teller.said(attempt.attempt_id):
+        told(Delta(text=answer.result.content))
     check_output(request, answer)
     return answer
 

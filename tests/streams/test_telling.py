@@ -1,0 +1,164 @@
+"""What an attempt tells stands in its log, once and in order, whatever happens to Redis."""
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+
+import orjson
+
+from shared.domain.generation import Delta
+from shared.streamlog import START, EntryKind, Position, key_of
+from tests.mill import eventually
+from tests.streams.conftest import Log, first_try
+from tests.worker.conftest import Broker
+from worker.pipeline.answerlog import joined, text_of
+
+WORDS = [f"word{number} " for number in range(400)]
+
+
+def consecutive(entries: list[Position]) -> bool:
+    return all(after.comes_after(before) for before, after in pairwise(entries))
+
+
+async def test_a_log_begins_tells_and_ends(log: Log) -> None:
+    teller = log.teller()
+    told = teller.open(first_try(), 60)
+    assert not teller.said("att_1")
+    told(Delta(text="Hel"))
+    told(Delta(text="lo"))
+    assert teller.said("att_1")
+    await log.has("Hello")
+    teller.end("att_1")
+    begin, *deltas, end = await log.ended()
+    assert orjson.loads(begin.data) == {"attempt_id": "att_1"}
+    assert (begin.kind, begin.at, end.kind) == (EntryKind.BEGIN, Position(1, 1), EntryKind.END)
+    assert consecutive([START, *(entry.at for entry in (begin, *deltas, end))])
+    assert 0 < await log.redis.ttl(key_of("job_1")) <= 60
+
+
+async def test_small_pieces_go_together(log: Log) -> None:
+    told = log.teller().open(first_try(), 60)
+    for word in WORDS:
+        told(Delta(text=word))
+    await log.has("".join(WORDS))
+    assert len(await log.entries()) < 5
+
+
+async def test_telling_takes_no_time_and_raises_nothing_without_a_redis(log: Log) -> None:
+    await log.connect("redis://127.0.0.1:1/0")
+    teller = log.teller(log_bytes=4000)
+    told = teller.open(first_try(), 60)
+    began = perf_counter()
+    for word in WORDS * 25:
+        told(Delta(text=word))
+    assert perf_counter() - began < 0.5
+    teller.end("att_1")
+    log.tellers.pop()[1].cancel()
+    await asyncio.wait_for(teller.close(), 5)
+
+
+async def test_an_emptied_redis_gets_the_whole_log_again(log: Log) -> None:
+    told = log.teller().open(first_try(), 60)
+    for word in WORDS:
+        told(Delta(text=word))
+        await asyncio.sleep(0)
+    await log.has("".join(WORDS))
+    before = await log.entries()
+    await log.redis.flushall()
+    told(Delta(text="and on"))
+    await log.has("".join(WORDS) + "and on")
+    assert (await log.entries())[: len(before)] == before
+    assert await log.redis.ttl(key_of("job_1")) > 60
+
+
+async def test_a_redis_that_restarts_with_less_is_told_the_rest_again(
+    log: Log, tmp_path: Path
+) -> None:
+    own = Broker(tmp_path)
+    own.start()
+    try:
+        await log.connect(own.url)
+        told = log.teller().open(first_try(), 60)
+        told(Delta(text="one "))
+        await log.has("one ")
+        saved = own.client.dump(key_of("job_1")) or b""
+        told(Delta(text="two "))
+        await log.has("one two ")
+        # As after a crash: the last write did not reach the disk.
+        own.client.restore(key_of("job_1"), 60_000, saved, replace=True)
+        own.kill()
+        told(Delta(text="three "))
+        own.start()
+        await log.has("one two three ")
+        assert consecutive([START, *(entry.at for entry in await log.entries())])
+    finally:
+        own.client.close()
+        own.kill()
+
+
+async def test_a_later_attempt_opens_a_new_log_and_the_earlier_is_heard_no_more(log: Log) -> None:
+    stale, fresh = log.teller(), log.teller()
+    tell_stale = stale.open(first_try(), 60)
+    tell_stale(Delta(text="old"))
+    await log.has("old")
+    tell_fresh = fresh.open(first_try(attempt_id="att_2", epoch=2), 60)
+    tell_fresh(Delta(text="new"))
+    await log.has("new")
+    for word in WORDS:
+        tell_stale(Delta(text=word))
+        await asyncio.sleep(0.001)
+    stale.end("att_1")
+    fresh.end("att_2")
+    entries = await log.ended()
+    assert {entry.at.epoch for entry in entries} == {2}
+    assert await log.text() == "new"
+
+    async def gave_up() -> bool:
+        return not stale.said("att_1")
+
+    await eventually("the stale worker keeps its log no more", gave_up)
+
+
+async def test_a_log_beyond_its_bound_loses_its_beginning_only(log: Log) -> None:
+    told = log.teller(log_bytes=20_000).open(first_try(), 60)
+    text = ""
+    for number in range(600):
+        word = f"{number} " + "x" * 1000
+        text += word
+        told(Delta(text=word))
+        if number % 4 == 3:
+            await asyncio.sleep(0.005)
+
+    async def capped() -> bool:
+        return (await log.text()).endswith(text[-1000:])
+
+    await eventually("the last piece stands in the log", capped)
+    entries = await log.entries()
+    assert entries[0].at.number > 1
+    assert consecutive([entry.at for entry in entries])
+    assert len(await log.text()) < 100_000
+
+
+def test_neighbours_of_one_channel_become_one_piece() -> None:
+    told = [
+        Delta(reasoning="hm"),
+        Delta(text="a"),
+        Delta(text="b"),
+        Delta(tool_call=0, tool_call_id="call_1", tool_name="f"),
+        Delta(tool_call=0, arguments='{"x"'),
+        Delta(tool_call=0, arguments=":1}"),
+        Delta(tool_call=1, tool_call_id="call_2", tool_name="g"),
+        Delta(text="c"),
+    ]
+    assert list(joined(told)) == [
+        Delta(text="ab", reasoning="hm"),
+        Delta(tool_call=0, tool_call_id="call_1", tool_name="f", arguments='{"x":1}'),
+        Delta(tool_call=1, tool_call_id="call_2", tool_name="g"),
+        Delta(text="c"),
+    ]
+
+
+def test_what_no_text_can_hold_is_mended() -> None:
+    assert text_of(Delta(text="a\ud83db")) == '{"text":"a?b"}'
+    assert text_of(Delta(tool_call=0, arguments="é")) == '{"tool_call":0,"arguments":"é"}'
