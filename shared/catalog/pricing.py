@@ -1,25 +1,37 @@
-"""Usage to cost: exact integers of nano-USD out of genai-prices."""
+"""Usage to cost: exact integers of nano-USD, and the most that a call can cost."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, Final
 
-from genai_prices import Usage as PricedUsage
-from genai_prices import calc_price
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelPrice, TieredPrices
+from genai_prices.types import ModelInfo
 
+from shared.catalog.deployments import Deployment
+from shared.catalog.prices import Prices
+from shared.catalog.rate_card import RateCard, Rates, listed, rate_card, rounded
 from shared.domain.errors import ConfigurationError
 from shared.domain.generation import Usage
-from shared.domain.money import to_nano
 
-PRICE_PROVIDER: Final = "openai"
 PRICE_VERSION: Final = f"genai-prices/{version('genai-prices')}"
-RATE_UNITS: Final = 10**6
-"""Rates are integers of a millionth of a nano-USD per token: exact for every listed price."""
+PRICED_AS: Final = {"azure": ("openai", "azure")}
+"""Whose lists are read, the first that knows the model; else the provider's own. Azure asks what
+OpenAI asks, but the price data knows service tiers for OpenAI alone."""
+CONTEXTS: Final = {
+    "batch": {"processing": "batch"},
+    "fast": {"service_tier": "fast", "speed": "fast"},
+    "on_demand_flex": {"service_tier": "flex"},
+    "on_demand_priority": {"service_tier": "priority"},
+}
+"""The price data's words for a service tier, where they are not `service_tier` itself."""
+SLOT_SECONDS: Final = 1800
+"""Prices change at whole and half hours."""
+SLOTS_AHEAD: Final = 2
+"""A call that is released now may begin, and be priced, an hour later."""
+MOST_SEARCHES: Final = 5
+"""Web searches that one call may make: adapters pass it on where the provider takes a bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,87 +43,108 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class RateCard:
-    """A model's prices at one hour; plain rates hold up to `plain_until` input tokens."""
+class Ceiling:
+    """The dearest rates that a call can meet whose input is longer than `start`."""
 
-    model: str
-    source: dict[str, Any]
-    input_rate: int
-    cached_rate: int
-    output_rate: int
-    plain_until: int | None
-
-    def cost_nano(self, usage: Usage) -> int | None:
-        """The cost in nano-USD, halves rounded up; None where only the library can tell."""
-        if self.plain_until is not None and usage.input_tokens > self.plain_until:
-            return None
-        cost = (
-            (usage.input_tokens - usage.cached_tokens) * self.input_rate
-            + usage.cached_tokens * self.cached_rate
-            + usage.output_tokens * self.output_rate
-        )
-        return (2 * cost + RATE_UNITS) // (2 * RATE_UNITS)
+    start: int
+    input: int
+    output: int
+    search: int
+    request: int
 
 
-def price_of(model: str, usage: Usage, at: datetime) -> Price:
-    """The exact cost of `usage` at the price that held at `at`.
+def price_of(deployment: Deployment, usage: Usage, at: datetime) -> Price:
+    """The exact cost of a call that was sent at `at`, a time with a zone.
 
-    Source: the offline snapshot of genai-prices. Raises ConfigurationError for a model
-    without a price.
+    What the provider says that it billed wins; what the prices say stays in the source then, as
+    `computed_nano`. Prices: the provider's or the model's row, else the offline snapshot of
+    genai-prices. Raises ConfigurationError where nobody knows the price.
     """
-    card = _rate_card(model, at.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
-    cost_nano = card.cost_nano(usage)
-    if cost_nano is None:
-        cost_nano = to_nano(library_price(model, usage, at))
-    return Price(cost_nano, card.source)
+    try:
+        card = _card(*_terms(deployment), usage.service_tier, _slot(at))
+    except ConfigurationError:
+        if usage.cost_nano is None:
+            raise
+        return Price(usage.cost_nano, {"version": "provider", "model": deployment.model.priced_as})
+    cost_nano = card.rates(usage.input_tokens).cost_nano(usage)
+    if usage.cost_nano is None:
+        return Price(cost_nano, card.source)
+    return Price(usage.cost_nano, {**card.source, "computed_nano": cost_nano})
 
 
-def worst_case(model: str, *, input_tokens: int, max_tokens: int, at: datetime) -> int:
-    """The most that a call can cost, in nano-USD: nothing cached, every output token used."""
-    usage = Usage(input_tokens=input_tokens, output_tokens=max_tokens)
-    return price_of(model, usage, at).cost_nano
+def worst_case(
+    deployment: Deployment, *, input_tokens: int, max_tokens: int, searches: int = 0, at: datetime
+) -> int:
+    """The most that a call can cost, in nano-USD, that is released at `at`.
 
-
-def library_price(model: str, usage: Usage, at: datetime) -> Decimal:
-    """The library's own sum, in USD: right for every price form, and 85 µs a call."""
-    priced = PricedUsage(
-        input_tokens=usage.input_tokens,
-        cache_read_tokens=usage.cached_tokens,
-        output_tokens=usage.output_tokens,
+    Every token of input is billed at the dearest input rate (new, cached, written to a cache or
+    heard), every token of output used, every search made; at the prices of the longest input,
+    and of the next hour. The call is made at the standard service tier.
+    """
+    ceilings = _ceilings(*_terms(deployment), _slot(at))
+    most = next(ceiling for ceiling in ceilings if input_tokens > ceiling.start)
+    return rounded(
+        input_tokens * most.input + max_tokens * most.output + searches * most.search + most.request
     )
-    found = calc_price(priced, model, provider_id=PRICE_PROVIDER, genai_request_timestamp=at)
-    return Decimal(found.total_price)
+
+
+def _terms(deployment: Deployment) -> tuple[str, str, Prices | None]:
+    """What its price hangs on: a list, a name on it, and the prices that win over the list."""
+    listed_by = deployment.price_provider or deployment.provider.id
+    return listed_by, deployment.model.priced_as, deployment.prices
+
+
+def _slot(at: datetime) -> int:
+    return int(at.timestamp()) // SLOT_SECONDS
 
 
 @lru_cache(maxsize=1024)
-def _rate_card(model: str, hour: datetime) -> RateCard:
-    try:
-        _, found = get_snapshot().find_provider_model(model, None, PRICE_PROVIDER, None)
-    except LookupError:
-        message = f"no price is known for model {model!r}: set its price_model in the catalog"
-        raise ConfigurationError(message) from None
-    prices = found.get_prices(hour)
-    input_price = prices.input_mtok or Decimal(0)
-    # A model without a cache price bills cached tokens as any other.
-    cached_price = input_price if prices.cache_read_mtok is None else prices.cache_read_mtok
-    return RateCard(
-        model=found.id,
-        source={"version": PRICE_VERSION, "model": found.id, "price": str(prices)},
-        input_rate=_rate(input_price),
-        cached_rate=_rate(cached_price),
-        output_rate=_rate(prices.output_mtok or Decimal(0)),
-        plain_until=_first_tier(prices),
+def _card(
+    provider: str, model: str, prices: Prices | None, service_tier: str | None, slot: int
+) -> RateCard:
+    if prices is not None:
+        return rate_card(listed(prices), {"version": "catalog", "model": model})
+    found_at, found = _found(provider, model)
+    at = datetime.fromtimestamp(slot * SLOT_SECONDS, UTC)
+    source = {"version": PRICE_VERSION, "provider": found_at, "model": found.id}
+    if service_tier is None:
+        return rate_card(found.get_prices(at), source)
+    tier = service_tier.lower()
+    context = CONTEXTS.get(tier, {"service_tier": tier})
+    return rate_card(found.get_prices(at, context), {**source, "service_tier": tier})
+
+
+def _found(provider: str, model: str) -> tuple[str, ModelInfo]:
+    """The list that knows the model, and its entry there."""
+    for name in PRICED_AS.get(provider, (provider,)):
+        try:
+            found_at, found = get_snapshot().find_provider_model(model, None, name, None)
+        except LookupError:
+            continue
+        return found_at.id, found
+    message = (
+        f"no price of {provider!r} is known for model {model!r}: "
+        "set its price_model or its prices in the catalog"
     )
+    raise ConfigurationError(message)
 
 
-def _rate(price: Decimal | TieredPrices) -> int:
-    """USD per million tokens to a millionth of a nano-USD per token: times 10^9."""
-    base = price.base if isinstance(price, TieredPrices) else price
-    return int(base * 10**9)
-
-
-def _first_tier(prices: ModelPrice) -> int | None:
-    """Input tokens up to which the base rates hold."""
-    tiered = (prices.input_mtok, prices.cache_read_mtok, prices.output_mtok)
-    starts = [p.tiers[0].start for p in tiered if isinstance(p, TieredPrices)]
-    return min(starts) if starts else None
+@lru_cache(maxsize=1024)
+def _ceilings(provider: str, model: str, prices: Prices | None, slot: int) -> tuple[Ceiling, ...]:
+    """The longest input first; the last one holds for an empty input, too."""
+    cards = [_card(provider, model, prices, None, slot + n) for n in range(SLOTS_AHEAD + 1)]
+    starts = {start for card in cards for start, _ in card.above}
+    reached: list[Rates] = []
+    ceilings = []
+    for start in (-1, *sorted(starts)):
+        reached += [card.rates(start + 1) for card in cards]
+        ceilings.append(
+            Ceiling(
+                start=start,
+                input=max(rates.dearest_input for rates in reached),
+                output=max(rates.dearest_output for rates in reached),
+                search=max(rates.search for rates in reached),
+                request=max(rates.request for rates in reached),
+            )
+        )
+    return tuple(reversed(ceilings))

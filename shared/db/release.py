@@ -22,6 +22,8 @@ class DueJob:
     max_tokens: int
     tried: tuple[str, ...]
     isolated: bool
+    web_search: bool = False
+    """The model may search the web, which costs apart; asked of routes that can."""
 
     @property
     def tokens(self) -> int:
@@ -69,7 +71,11 @@ WITH RECURSIVE due AS (
           AND (lane, tenant_id) > (due.lane, due.tenant_id)
         ORDER BY lane, tenant_id LIMIT 1) AS following
 )
-SELECT job.*, tenants.weight
+SELECT job.*, tenants.weight,
+    -- Only where it matters: a request may be large, and is stored elsewhere for that.
+    CASE WHEN CAST(:searching AS boolean) THEN coalesce(
+        (SELECT (request -> 'web_search')::boolean FROM payloads WHERE job_id = job.id), false)
+    ELSE false END AS web_search
 FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
     SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated FROM jobs
     WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
@@ -115,9 +121,15 @@ async def due_routes(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(DUE_ROUTES)).scalars())
 
 
-async def due_jobs(connection: AsyncConnection, route: str, each: int) -> list[DueJob]:
-    """The oldest due jobs of a route, at most `each` per lane and tenant, without locks."""
-    rows = await connection.execute(DUE_JOBS, {"route": route, "each": each})
+async def due_jobs(
+    connection: AsyncConnection, route: str, each: int, *, searching: bool = False
+) -> list[DueJob]:
+    """The oldest due jobs of a route, at most `each` per lane and tenant, without locks.
+
+    `searching`: its model can search the web, so look which of them ask for that.
+    """
+    choice = {"route": route, "each": each, "searching": searching}
+    rows = await connection.execute(DUE_JOBS, choice)
     return [
         DueJob(
             id=row.id,
@@ -128,6 +140,7 @@ async def due_jobs(connection: AsyncConnection, route: str, each: int) -> list[D
             max_tokens=row.max_tokens,
             tried=tuple(row.tried),
             isolated=row.isolated,
+            web_search=row.web_search,
         )
         for row in rows
     ]

@@ -1,103 +1,286 @@
-"""Prices: exact integers that equal the library's sums, whatever the usage."""
+"""Prices: exact integers that equal the price data's own sums, and a most that holds."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from genai_prices import Usage as PricedUsage
+from genai_prices import calc_price
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ConditionalPrice, TimeOfDateConstraint
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.catalog.deployments import Model, load_catalog
-from shared.catalog.pricing import RateCard, library_price, price_of, worst_case
+from shared.catalog.deployments import Deployment
+from shared.catalog.load import load_catalog
+from shared.catalog.prices import Prices
+from shared.catalog.pricing import CONTEXTS, MOST_SEARCHES, SLOT_SECONDS, price_of, worst_case
+from shared.catalog.rate_card import RATE_UNITS, listed, rate_card
 from shared.domain.clock import SystemClock
 from shared.domain.errors import ConfigurationError
 from shared.domain.generation import Usage
 from shared.domain.money import to_nano
 from simulator.prices import model_prices
+from tests.catalog.bills import deployment
 
-CATALOG: Final = load_catalog()
-SIMULATED: Final = model_prices([])
 NOW: Final = SystemClock().now()
-FIRST_TIER: Final = 272_000
+PROVIDERS: Final = ("openai", "anthropic", "google", "x-ai", "perplexity")
+LISTED: Final = tuple(
+    (provider.id, model.id)
+    for provider in get_snapshot().providers
+    if provider.id in PROVIDERS
+    for model in provider.models
+    if model.get_prices(NOW).input_mtok is not None and ":" not in model.id
+)
+TIERED: Final = tuple(
+    pair for pair in LISTED if pair[1] in ("gpt-6.1-sol", "claude-haiku-5-5", "grok-4.7")
+)
+DATED: Final = ("google", "gemini-3.8-flash")
+DOUBLED_AT: Final = datetime(2027, 1, 1, tzinfo=UTC)
+BORDERS: Final = (100_000, 128_000, 200_000, 272_000)
 LONG: Final = 1_100_000
+CATALOG: Final = load_catalog()
+LIVE: Final = [each for each in CATALOG.deployments() if not each.provider.rehearsal]
 
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
     """Any usage, often near the border of a price tier."""
-    near = st.integers(FIRST_TIER - 2, FIRST_TIER + 2)
-    input_tokens = draw(st.integers(0, LONG) | near | st.integers(0, 300))
+    near = st.sampled_from(BORDERS).flatmap(lambda border: st.integers(border - 2, border + 2))
+    rest = input_tokens = draw(st.integers(0, LONG) | near | st.integers(0, 300))
+    kinds: dict[str, Any] = {}
+    for kind in ("cached_tokens", "cache_write_tokens", "cache_write_1h_tokens"):
+        kinds[kind] = draw(st.just(0) | st.integers(0, rest))
+        rest -= kinds[kind]
+    output_tokens = draw(st.integers(0, 130_000) | st.integers(0, 3))
+    reasoning_tokens = draw(st.just(0) | st.integers(0, output_tokens))
     return Usage(
         input_tokens=input_tokens,
-        cached_tokens=draw(st.integers(0, input_tokens)),
-        output_tokens=draw(st.integers(0, 130_000) | st.integers(0, 3)),
+        **kinds,
+        audio_input_tokens=draw(st.just(0) | st.integers(0, rest)),
+        output_tokens=output_tokens,
+        reasoning_tokens=reasoning_tokens,
+        audio_output_tokens=draw(st.just(0) | st.integers(0, output_tokens - reasoning_tokens)),
+        searches=draw(st.integers(0, MOST_SEARCHES)),
     )
 
 
-@pytest.mark.parametrize("model", CATALOG.models.values(), ids=lambda model: model.id)
-@given(usage=usages(), days=st.integers(0, 400))
-@example(usage=Usage(), days=0)
-@example(usage=Usage(input_tokens=1), days=0)
-@example(usage=Usage(input_tokens=LONG, cached_tokens=LONG, output_tokens=1), days=0)
-def test_a_cost_is_the_librarys_to_the_last_nano(model: Model, usage: Usage, days: int) -> None:
-    name = model.priced_as
-    at = NOW - timedelta(days=days)
-    assert price_of(name, usage, at).cost_nano == to_nano(library_price(name, usage, at))
+def library_price(provider: str, model: str, usage: Usage, at: datetime) -> Decimal:
+    """The price data's own sum, in USD: 85 µs a call."""
+    tier = usage.service_tier
+    context = CONTEXTS.get(tier, {"service_tier": tier}) if tier else None
+    priced = PricedUsage(
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        # A write for an hour is a write, for the library.
+        cache_write_tokens=usage.cache_write_tokens + usage.cache_write_1h_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        input_audio_tokens=usage.audio_input_tokens,
+        cache_audio_read_tokens=0,
+        output_tokens=usage.output_tokens,
+        output_reasoning_tokens=usage.reasoning_tokens,
+        output_audio_tokens=usage.audio_output_tokens,
+        web_searches=usage.searches,
+    )
+    found = calc_price(
+        priced, model, provider_id=provider, genai_request_timestamp=at, price_context=context
+    )
+    return Decimal(found.total_price)
 
 
-def test_some_catalog_models_have_tiers_and_they_cost_more() -> None:
-    tiered = []
-    for model in CATALOG.models.values():
-        below, above = (
-            price_of(model.priced_as, Usage(input_tokens=tokens), NOW).cost_nano / tokens
-            for tokens in (200_000, 1_000_000)
-        )
-        assert above >= below
-        tiered += [model.id] if above > below else []
-    assert tiered
+@given(
+    pair=st.sampled_from(LISTED) | st.sampled_from(TIERED),
+    usage=usages(),
+    tier=st.sampled_from([None, None, "default", "batch", "flex", "priority", "fast"]),
+    days=st.integers(-100, 400),
+)
+@example(pair=TIERED[0], usage=Usage(), tier=None, days=0)
+def test_a_cost_is_the_price_datas_to_the_last_nano(
+    pair: tuple[str, str], usage: Usage, tier: str | None, days: int
+) -> None:
+    at, usage = NOW - timedelta(days=days), replace(usage, service_tier=tier)
+    cost = price_of(deployment(*pair), usage, at).cost_nano
+    assert cost == to_nano(library_price(*pair, usage, at))
 
 
-def test_a_cost_by_hand() -> None:
+@given(usage=usages(), pair=st.sampled_from(LISTED) | st.sampled_from(TIERED))
+def test_no_call_costs_more_than_its_worst_case(usage: Usage, pair: tuple[str, str]) -> None:
+    called = deployment(*pair)
+    most = worst_case(
+        called,
+        input_tokens=usage.input_tokens,
+        max_tokens=usage.output_tokens,
+        searches=usage.searches,
+        at=NOW,
+    )
+    assert price_of(called, usage, NOW).cost_nano <= most
+
+
+@given(usage=usages(), longer=st.integers(0, LONG), pair=st.sampled_from(TIERED))
+def test_a_shorter_call_costs_no_more_than_was_held(
+    usage: Usage, longer: int, pair: tuple[str, str]
+) -> None:
+    called = deployment(*pair)
+    most = worst_case(
+        called,
+        input_tokens=usage.input_tokens + longer,
+        max_tokens=usage.output_tokens + longer,
+        searches=usage.searches,
+        at=NOW,
+    )
+    assert price_of(called, usage, NOW).cost_nano <= most
+
+
+def test_the_worst_case_is_no_more_than_it_must_be() -> None:
+    most = worst_case(deployment("openai", "gpt-4o"), input_tokens=7, max_tokens=3, at=NOW)
+    assert most == 7 * 2_500 + 3 * 10_000
+    written = worst_case(deployment("openai", "gpt-6.1-sol"), input_tokens=7, max_tokens=3, at=NOW)
+    assert written == 7 * 2_500 + 3 * 10_000
+    called = deployment("openai", "gpt-4o")
+    searched = worst_case(called, input_tokens=7, max_tokens=3, searches=5, at=NOW)
+    assert searched == most + 5 * 10_000_000
+
+
+def test_a_price_that_rises_before_the_call_begins_is_held_already() -> None:
+    called = deployment(*DATED)
+    just_before = DOUBLED_AT - timedelta(minutes=20)
+    most = worst_case(called, input_tokens=100, max_tokens=10, at=just_before)
+    usage = Usage(input_tokens=100, output_tokens=10)
+    assert price_of(called, usage, DOUBLED_AT).cost_nano == most
+    assert price_of(called, usage, just_before).cost_nano == most // 2
+
+
+def test_listed_prices_change_at_whole_and_half_hours_only() -> None:
+    times = [
+        time.hour * 3600 + time.minute * 60 + time.second
+        for constraint in _constraints()
+        if isinstance(constraint, TimeOfDateConstraint)
+        for time in (constraint.start_time, constraint.end_time)
+    ]
+    assert times
+    assert all(time % SLOT_SECONDS == 0 for time in times)
+
+
+def test_the_time_counts_in_utc_and_not_where_the_caller_lives() -> None:
+    zone = timezone(timedelta(hours=5, minutes=45))
+    called, usage = deployment(*DATED), Usage(input_tokens=10, output_tokens=10)
+    for at in (DOUBLED_AT, DOUBLED_AT - timedelta(seconds=1)):
+        assert price_of(called, usage, at.astimezone(zone)) == price_of(called, usage, at)
+
+
+def test_a_cost_by_hand_says_by_which_price() -> None:
     usage = Usage(input_tokens=1000, cached_tokens=400, output_tokens=10, reasoning_tokens=9)
-    price = price_of("gpt-4.1-mini", usage, NOW)
+    price = price_of(deployment("openai", "gpt-4.1-mini"), usage, NOW)
     assert price.cost_nano == 600 * 400 + 400 * 100 + 10 * 1600
-    assert price.source["model"] == "gpt-4.1-mini"
     assert price.source["version"].startswith("genai-prices/")
+    assert (price.source["provider"], price.source["model"]) == ("openai", "gpt-4.1-mini")
+    assert price.source["price"].startswith("input 0.4, cached 0.1, output 1.6, search 10; USD")
+
+
+def test_the_source_tells_tiers_of_length_and_of_service() -> None:
+    usage = Usage(input_tokens=1, service_tier="FLEX")
+    source = price_of(deployment("openai", "gpt-6.1-sol"), usage, NOW).source
+    assert source["service_tier"] == "flex"
+    assert source["price"].startswith("input 1 (above 272000: 2), cached 0.05 (above 272000: 0.1)")
 
 
 def test_halves_of_a_nano_go_up_as_everywhere() -> None:
-    card = RateCard("m", {}, input_rate=500_000, cached_rate=0, output_rate=0, plain_until=None)
+    card = rate_card(listed(Prices(input=Decimal("0.0005"))), {})
+    assert card.base.input * 2 == RATE_UNITS
     for tokens in range(8):
         exact = Decimal(tokens) / 2 / 10**9
-        assert card.cost_nano(Usage(input_tokens=tokens)) == to_nano(exact)
+        assert card.base.cost_nano(Usage(input_tokens=tokens)) == to_nano(exact)
 
 
-@given(usage=usages(), model=st.sampled_from(list(CATALOG.models.values())))
-def test_no_call_costs_more_than_its_worst_case(usage: Usage, model: Model) -> None:
-    name = model.priced_as
-    most = worst_case(name, input_tokens=usage.input_tokens, max_tokens=usage.output_tokens, at=NOW)
-    assert price_of(name, usage, NOW).cost_nano <= most
+def test_what_the_provider_says_it_billed_wins_and_both_are_kept() -> None:
+    usage = Usage(input_tokens=100, output_tokens=10, cost_nano=123_456)
+    price = price_of(deployment("x-ai", "grok-4.7"), usage, NOW)
+    assert price.cost_nano == 123_456
+    assert price.source["computed_nano"] == 100 * 2_000 + 10 * 6_000
+    unlisted = price_of(deployment("perplexity", "third-party/model"), usage, NOW)
+    assert (unlisted.cost_nano, unlisted.source["version"]) == (123_456, "provider")
 
 
-def test_the_hour_counts_in_utc_and_not_where_the_caller_lives() -> None:
-    here = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
-    usage = Usage(input_tokens=10, output_tokens=10)
-    assert price_of("gpt-4o", usage, here) == price_of("gpt-4o", usage, NOW.astimezone(UTC))
+def test_prices_of_the_catalogs_row_win_and_may_be_nothing() -> None:
+    usage = Usage(
+        input_tokens=1_000,
+        cached_tokens=100,
+        cache_write_tokens=10,
+        cache_write_1h_tokens=20,
+        output_tokens=7,
+        searches=3,
+    )
+    prices = Prices(input=Decimal(1), cached=Decimal("0.1"), output=Decimal(5), search=Decimal(10))
+    price = price_of(deployment("openai", "gpt-4o", prices), usage, NOW)
+    assert price.cost_nano == 900 * 1_000 + 100 * 100 + 7 * 5_000 + 3 * 10_000_000
+    assert price.source["version"] == "catalog"
+    free = deployment("ollama", "llama-9000", Prices())
+    assert price_of(free, usage, NOW).cost_nano == 0
+    assert price_of(free, usage, NOW).source["price"] == "free"
+    assert worst_case(free, input_tokens=10**6, max_tokens=10**5, searches=5, at=NOW) == 0
 
 
 def test_a_model_without_a_price_is_told_the_way_out() -> None:
-    with pytest.raises(ConfigurationError, match=r"'llama-9000'.*price_model"):
-        price_of("llama-9000", Usage(), datetime(2026, 1, 1, tzinfo=UTC))
+    for ask in (
+        lambda called: price_of(called, Usage(), NOW),
+        lambda called: worst_case(called, input_tokens=1, max_tokens=1, at=NOW),
+    ):
+        with pytest.raises(ConfigurationError, match=r"'llama-9000'.*price_model or its prices"):
+            ask(deployment("openai", "llama-9000"))
+        with pytest.raises(ConfigurationError, match="no price of 'nobody'"):
+            ask(deployment("nobody", "llama-9000"))
 
 
-@pytest.mark.parametrize("model", CATALOG.models.values(), ids=lambda model: model.id)
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(input_tokens=10, cached_tokens=12),
+        Usage(input_tokens=10, cached_tokens=8, audio_input_tokens=9),
+        Usage(output_tokens=10, reasoning_tokens=12),
+        Usage(output_tokens=10, reasoning_tokens=9, audio_output_tokens=9),
+    ],
+)
+def test_a_usage_that_does_not_add_up_is_billed_within_its_totals(usage: Usage) -> None:
+    called = deployment("openai", "gpt-audio")
+    most = worst_case(called, input_tokens=12, max_tokens=usage.output_tokens, at=NOW)
+    assert 0 <= price_of(called, usage, NOW).cost_nano <= most
+
+
+@pytest.mark.parametrize("called", LIVE, ids=lambda called: called.id)
+def test_the_catalog_calls_nobody_whose_price_it_does_not_know(called: Deployment) -> None:
+    longest = called.model.context_window
+    assert worst_case(called, input_tokens=longest, max_tokens=1, at=NOW) >= 0
+    rehearsed = CATALOG.plan(f"rehearsal:{called.model.id}")
+    usage = Usage(input_tokens=1_000, output_tokens=100)
+    if rehearsed and called.provider.id == called.model.provider:
+        assert price_of(rehearsed[0], usage, NOW) == price_of(called, usage, NOW)
+
+
 @given(given=st.integers(0, 200_000), cached=st.integers(0, 200_000), out=st.integers(0, 10**5))
-def test_the_simulator_bills_what_the_catalog_says(
-    model: Model, given: int, cached: int, out: int
-) -> None:
-    name = model.priced_as
+def test_the_simulator_bills_what_the_catalog_says(given: int, cached: int, out: int) -> None:
     cached = min(given, cached)
     usage = Usage(input_tokens=given, cached_tokens=cached, output_tokens=out)
-    billed = SIMULATED[name].cost_nano(given, cached, out)
-    assert billed == price_of(name, usage, NOW).cost_nano
+    simulated = model_prices([])
+    billed = {
+        name: simulated[name].cost_nano(given, cached, out)
+        for name in CATALOG.models
+        if name in simulated and CATALOG.models[name].provider == "openai"
+    }
+    assert billed
+    for name, cost in billed.items():
+        assert cost == price_of(CATALOG.find(f"openai/{name}"), usage, NOW).cost_nano
+
+
+def _constraints() -> Iterator[Any]:
+    for provider in get_snapshot().providers:
+        for model in provider.models:
+            dated = [each for each in _listed(model.prices) if isinstance(each, ConditionalPrice)]
+            for each in (*dated, *(model.price_variants or ())):
+                yield each.constraint
+
+
+def _listed(prices: Any) -> list[Any]:
+    return prices if isinstance(prices, list) else [prices]

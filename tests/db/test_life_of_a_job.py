@@ -240,6 +240,17 @@ async def test_lanes_and_tenants_are_peeked_side_by_side(life: Life) -> None:
     )
 
 
+async def test_who_searches_the_web_is_seen_where_it_is_asked_for(life: Life) -> None:
+    searching = new_job(request='{"model": "gpt-4.1-mini", "web_search": true}')
+    await life.accept(searching, new_job(), new_job(request='{"web_search": false}'))
+    async with life.database.transaction() as connection:
+        seen = await due_jobs(connection, "gpt-4.1-mini", 5, searching=True)
+        unseen = await due_jobs(connection, "gpt-4.1-mini", 5)
+    assert [job.id for job in seen if job.web_search] == [searching.id]
+    assert len(unseen) == 3
+    assert not any(job.web_search for job in unseen)
+
+
 async def _moves_that_pass(life: Life, table: str, states: Iterable[str]) -> set[tuple[str, str]]:
     """Every pair of states that Postgres lets the only row of a table move along."""
     passed: set[tuple[str, str]] = set()

@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 
 from shared.broker.line import PublishError
 from shared.broker.publish import Publisher
-from shared.catalog.deployments import Catalog
-from shared.catalog.pricing import worst_case
+from shared.catalog.deployments import Capability, Catalog, Deployment
+from shared.catalog.pricing import MOST_SEARCHES, worst_case
 from shared.db.engine import Database
 from shared.db.give_back import give_back
 from shared.db.release import DueJob, Permit, due_jobs, release
@@ -75,7 +75,7 @@ class RouteTurns:
         if not plan:
             return Turn()
         async with self._means.database.transaction() as connection:
-            due = await due_jobs(connection, self._route, self._each)
+            due = await due_jobs(connection, self._route, self._each, searching=_can_search(plan))
         turn = Turn(due=len(due), people_wait=any(job.lane is Lane.INTERACTIVE for job in due))
         for ask in asks(self._fair.order(due), plan):
             await self._serve(ask, turn)
@@ -105,7 +105,7 @@ class RouteTurns:
 
     async def _release(self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want]) -> set[str]:
         """Mint the attempts; a release that fails gives its permits back."""
-        now, model = self._means.clock.now(), ask.deployment.model.priced_as
+        now = self._means.clock.now()
         permits = [
             Permit(
                 job_id=job.id,
@@ -114,7 +114,11 @@ class RouteTurns:
                 queue=ask.queue,
                 permit_tokens=want.tokens,
                 hold_nano=worst_case(
-                    model, input_tokens=job.input_tokens, max_tokens=job.max_tokens, at=now
+                    ask.deployment,
+                    input_tokens=job.input_tokens,
+                    max_tokens=job.max_tokens,
+                    searches=MOST_SEARCHES if job.web_search else 0,
+                    at=now,
                 ),
             )
             for job, want in zip(jobs, granted, strict=True)
@@ -160,3 +164,7 @@ class RouteTurns:
             return [[attempt_id] for attempt_id in attempt_ids]
         size = min(self._means.settings.group, max(1, len(attempt_ids) // 4))
         return [attempt_ids[i : i + size] for i in range(0, len(attempt_ids), size)]
+
+
+def _can_search(plan: Sequence[Deployment]) -> bool:
+    return any(Capability.WEB_SEARCH in each.model.capabilities for each in plan)

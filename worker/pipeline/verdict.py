@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import orjson
@@ -49,7 +50,7 @@ def succeeded(
 ) -> Decision:
     """The answer stands: result, usage and exact cost."""
     usage = answer.result.usage
-    price = price_called(deployment, usage, clock)
+    price = price_called(deployment, usage, clock, latency_ms)
     return Decision(
         Leaving(
             attempt_id=attempt.attempt_id,
@@ -138,12 +139,18 @@ def _next_state(verdict: Verdict, *, exhausted: bool) -> JobState:
             return JobState.FAILED
 
 
-def price_called(deployment: Deployment, usage: Usage | None, clock: Clock) -> Price | None:
-    """What a call cost; None where usage or price are unknown: no answer is lost for that."""
+def price_called(
+    deployment: Deployment, usage: Usage | None, clock: Clock, latency_ms: int = 0
+) -> Price | None:
+    """What a call cost that just ended; None where usage or price are unknown.
+
+    It is priced as of when it was sent. No answer is lost for want of a price.
+    """
     if usage is None:
         return None
+    sent_at = clock.now() - timedelta(milliseconds=latency_ms)
     try:
-        return price_of(deployment.model.priced_as, usage, clock.now())
+        return price_of(deployment, usage, sent_at)
     except ConfigurationError as error:
         log.error("price_unknown", deployment=deployment.id, error=error.message)  # noqa: TRY400
         return None
