@@ -15,14 +15,9 @@ from shared.domain.failure import FailureKind
 from shared.domain.generation import FinishReason, GenerationRequest, Usage
 from tests.adapters.canned import COMPLETION
 from worker.adapters.base import WireError
-from worker.adapters.openai_wire import (
-    KIND_OF_CODE,
-    MAX_TOKENS,
-    classify,
-    from_wire,
-    to_wire,
-    usage_from_wire,
-)
+from worker.adapters.openai_errors import KIND_OF_CODE, classify
+from worker.adapters.openai_usage import MAX_TOKENS, usage_from_wire
+from worker.adapters.openai_wire import from_wire, to_wire
 from worker.adapters.refusals import KIND_OF_STATUS, MAX_RETRY_AFTER, retry_after
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

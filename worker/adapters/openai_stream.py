@@ -1,0 +1,109 @@
+"""Streamed chat completions: the pieces as they come, and the whole that they make."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.domain.generation import Delta, GenerationResult
+from worker.adapters.base import WireError
+from worker.adapters.openai_errors import CutStreamError
+from worker.adapters.openai_usage import MALFORMED
+from worker.adapters.openai_wire import from_wire, json_of, text_of
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call while it comes."""
+
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+class ChatAssembler:
+    """Puts the chunks of one answer together to the body of one that comes whole."""
+
+    def __init__(self) -> None:
+        self._content: list[str] = []
+        self._refusal: list[str] = []
+        self._annotations: list[Any] = []
+        self._calls: list[_Call] = []
+        self._number_of: dict[Any, int] = {}
+        self._finish_reason: Any = None
+        self._body: dict[str, Any] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Never by a chunk: usage comes after the last word, and `[DONE]` after both."""
+        return False
+
+    def eat(self, chunk: Any) -> list[Delta]:
+        """What a chunk adds; WireError when it is none."""
+        try:
+            return list(self._eat(chunk))
+        except MALFORMED as error:
+            complaint = f"the stream has what is no chunk ({type(error).__name__}: {error})"
+            raise WireError(complaint) from None
+
+    def result(self) -> GenerationResult:
+        """The whole answer. Raises CutStreamError before its end, WireError if it is none."""
+        if self._finish_reason is None:
+            raise CutStreamError
+        calls = [
+            {"id": call.id, "function": {"name": call.name, "arguments": "".join(call.arguments)}}
+            for call in self._calls
+        ]
+        message = {
+            "content": "".join(self._content) if self._content else None,
+            "refusal": "".join(self._refusal) if self._refusal else None,
+            "tool_calls": calls,
+            "annotations": self._annotations,
+        }
+        choice = {"message": message, "finish_reason": self._finish_reason}
+        return from_wire({**self._body, "choices": [choice]})
+
+    def _eat(self, chunk: Any) -> Iterator[Delta]:
+        for name in ("model", "usage", "service_tier", "citations"):
+            if value := chunk.get(name):
+                self._body[name] = value
+        # A chunk without choices tells usage, or what Azure's filter thinks of the prompt.
+        for choice in chunk.get("choices") or ():
+            yield from self._eat_delta(choice.get("delta") or {})
+            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+
+    def _eat_delta(self, delta: Any) -> Iterator[Delta]:
+        text, refusal = text_of(delta.get("content")), text_of(delta.get("refusal"))
+        if text is not None:
+            self._content.append(text)
+        if refusal is not None:
+            self._refusal.append(refusal)
+        self._annotations.extend(delta.get("annotations") or ())
+        # The first is what DeepSeek, xAI and vLLM say, the second what OpenRouter says.
+        reasoning = text_of(delta.get("reasoning_content") or delta.get("reasoning")) or ""
+        if text or refusal or reasoning:
+            yield Delta(text=text or "", refusal=refusal or "", reasoning=reasoning)
+        for entry in delta.get("tool_calls") or ():
+            yield self._eat_call(entry)
+
+    def _eat_call(self, entry: Any) -> Delta:
+        number = self._number(entry)
+        call, function = self._calls[number], entry.get("function") or {}
+        piece = Delta(
+            tool_call=number,
+            tool_call_id=str(entry.get("id") or ""),
+            tool_name=str(function.get("name") or ""),
+            arguments=json_of(function.get("arguments") or ""),
+        )
+        call.id = call.id or piece.tool_call_id
+        call.name += piece.tool_name
+        call.arguments.append(piece.arguments)
+        return piece
+
+    def _number(self, entry: Any) -> int:
+        """Which call a piece belongs to: by its index, by its id where a server counts wrong."""
+        index, call_id = entry.get("index"), entry.get("id")
+        number = self._number_of.get(index)
+        if number is None or (call_id and self._calls[number].id not in {"", call_id}):
+            number = self._number_of[index] = len(self._calls)
+            self._calls.append(_Call())
+        return number
