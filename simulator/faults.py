@@ -6,34 +6,27 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, TypeAdapter
 
+from simulator.call import Call, Problem
 from simulator.strict import Strict
 
 ANSWERED: Final = "answered"
 OUTCOMES: Final = (
     "hang",
     "reset",
+    "stream_error",
     "truncate",
     "garbage",
     "error_200",
     "cut",
     "no_usage",
+    "block_reason",
+    "refusal",
     "content",
     "finish_reason",
     "slow_bytes",
     "stall",
 )
 """A fault is told in the ledger by the gravest of its actions: these, in order."""
-SERVER_ERROR: Final = ("server_error", None)
-ERROR_OF_STATUS: Final = {
-    400: ("invalid_request_error", None),
-    401: ("invalid_request_error", "invalid_api_key"),
-    403: ("invalid_request_error", None),
-    404: ("invalid_request_error", "model_not_found"),
-    413: ("invalid_request_error", None),
-    422: ("invalid_request_error", None),
-    429: ("requests", "rate_limit_exceeded"),
-}
-"""The type and code that OpenAI sends where a script gives neither."""
 
 
 class Match(Strict):
@@ -42,6 +35,7 @@ class Match(Strict):
     contains: str | None = None
     """In any message's text."""
     model: str | None = None
+    provider: str | None = None
     client_request_id: str | None = None
     nth: tuple[PositiveInt, ...] | None = None
     """Running numbers of the requests that match the rest, from 1."""
@@ -69,10 +63,17 @@ class Fault(Strict):
     """HTML with status 200."""
     error_200: bool = False
     """An error object with status 200."""
+    stream_error: bool = False
+    """An error in the middle of a stream; a reply that is no stream has status 500."""
     no_usage: bool = False
     content: str | None = None
     """This text is the answer."""
     finish_reason: str | None = None
+    """In the wire's own words."""
+    refusal: str | None = None
+    """The model declines in these words."""
+    block_reason: str | None = None
+    """The prompt is refused; Gemini's way."""
     cut: bool = False
     """A stream ends without its last chunks."""
     slow_bytes: NonNegativeFloat = 0.0
@@ -89,12 +90,11 @@ class Fault(Strict):
         """Whether the call costs money."""
         return self.status is None and self.reset != "before"
 
-    @property
-    def type_and_code(self) -> tuple[str, str | None]:
-        """What the error object says."""
-        if self.type is None and self.code is None:
-            return ERROR_OF_STATUS.get(self.status or 500, SERVER_ERROR)
-        return self.type or SERVER_ERROR[0], self.code
+    def problem(self, status: int) -> Problem:
+        """What the error says, under this status."""
+        return Problem(
+            status, self.message, type=self.type, code=self.code, retry_after=self.retry_after
+        )
 
 
 class Rule(Strict):
@@ -144,14 +144,15 @@ class Script:
         self._lines = [_Line(rule) for rule in RULES.validate_python(rules)]
         self._dice.seed(self.seed)
 
-    def fault_for(self, *, text: str, model: str, client_request_id: str) -> Fault:
+    def fault_for(self, provider: str, call: Call) -> Fault:
         """What shall happen to this request."""
         for line in self._lines:
             match = line.rule.match
             matched = (
-                (match.contains is None or match.contains in text)
-                and match.model in {None, model}
-                and match.client_request_id in {None, client_request_id}
+                (match.contains is None or match.contains in call.text)
+                and match.model in {None, call.model}
+                and match.provider in {None, provider}
+                and match.client_request_id in {None, call.client_request_id}
             )
             if matched and line.strikes(self._dice):
                 return line.rule.do

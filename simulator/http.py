@@ -23,6 +23,7 @@ class Request:
 
     method: str = ""
     path: str = ""
+    query: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     keep_alive: bool = True
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """The target of the request line."""
-        self._request.path = url.decode("latin-1").partition("?")[0]
+        self._request.path, _, self._request.query = url.decode("latin-1").partition("?")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""

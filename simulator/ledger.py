@@ -20,8 +20,10 @@ class LedgerLine:
     """Unix seconds."""
     model: str
     prompt_tokens: int
+    """All input, cached or not."""
     cached_tokens: int
     completion_tokens: int
+    """All output, thought too."""
     cost_nano: int
     """Nano-USD."""
     answer_sha256: str
@@ -30,6 +32,11 @@ class LedgerLine:
     """"answered", "abandoned" (the caller hung up first) or the fault's word."""
     status: int
     """The HTTP status that was sent, or would have been."""
+    provider: str = "openai"
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    searches: int = 0
 
 
 class Ledger:

@@ -1,7 +1,7 @@
 """The provider's strict rate limits: a sliding-window log on arrival."""
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final
 
 from pydantic import Field, NonNegativeInt
@@ -10,6 +10,8 @@ from simulator.strict import Strict
 
 COMPACT_AFTER: Final = 4096
 """Forgotten entries that may lie about before the log is cut."""
+DAY: Final = 86_400.0
+"""Seconds."""
 CONCURRENCY_WAIT: Final = 1.0
 """Seconds to wait for a free place: nobody knows when a running call ends."""
 
@@ -20,7 +22,11 @@ class Limits(Strict):
     rpm: NonNegativeInt = 0
     """Requests per window."""
     tpm: NonNegativeInt = 0
-    """Tokens per window."""
+    """Tokens per window, as the provider counts them."""
+    output_tpm: NonNegativeInt = 0
+    """Output tokens per window, counted when they are written."""
+    rpd: NonNegativeInt = 0
+    """Requests per day."""
     concurrency: NonNegativeInt = 0
     window: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """Seconds over which requests and tokens are summed."""
@@ -75,14 +81,23 @@ class SlidingWindow:
 
         `now` is in seconds of a clock that never goes back.
         """
+        refusal = self.refusal(now, tokens, in_flight)
+        if refusal is None:
+            self.note(now, tokens)
+        return refusal
+
+    def refusal(self, now: float, tokens: int, in_flight: int) -> Refusal | None:
+        """The limit that such a request must wait longest for, if any."""
         self.forget(now)
-        if refusals := self._refusals(now, tokens, in_flight):
-            return max(refusals, key=lambda refusal: refusal.retry_after)
+        refusals = self._refusals(now, tokens, in_flight)
+        return max(refusals, key=lambda refusal: refusal.retry_after, default=None)
+
+    def note(self, now: float, tokens: int) -> None:
+        """Count a request, as of the last `forget`."""
         self._times.append(now)
         self._sums.append(self._last_sum + tokens)
         self.most_requests = max(self.most_requests, self.requests)
         self.most_tokens = max(self.most_tokens, self.tokens)
-        return None
 
     def forget(self, now: float) -> None:
         """Drop what has left the window."""
@@ -123,3 +138,47 @@ class SlidingWindow:
         if last >= len(self._times):
             return self.limits.window
         return max(self._times[last] + self.limits.window - now, 0.0)
+
+
+@dataclass(slots=True)
+class Gate:
+    """All limits of one account: on arrival, on what was written, on the day."""
+
+    limits: Limits = field(default_factory=Limits)
+    arrivals: SlidingWindow = field(init=False)
+    output: SlidingWindow = field(init=False)
+    day: SlidingWindow = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with empty windows."""
+        self.arrivals, self.output, self.day = (SlidingWindow(self.limits) for _ in range(3))
+        self.set(self.limits)
+
+    def set(self, limits: Limits) -> None:
+        """Change the limits; what was admitted still counts."""
+        self.limits = self.arrivals.limits = limits
+        self.output.limits = Limits(tpm=limits.output_tpm, window=limits.window)
+        self.day.limits = Limits(rpm=limits.rpd, window=DAY)
+
+    def admit(self, now: float, tokens: int, in_flight: int) -> Refusal | None:
+        """Let a request of so many tokens pass, or tell why not."""
+        limits = self.limits
+        if limits.output_tpm and (refusal := self.output.refusal(now, 1, 0)):
+            return replace(refusal, what="output_tokens")
+        if limits.rpd and (refusal := self.day.refusal(now, 0, 0)):
+            return replace(refusal, what="requests_per_day")
+        refusal = self.arrivals.admit(now, tokens, in_flight)
+        if refusal is None and limits.rpd:
+            self.day.note(now, 0)
+        return refusal
+
+    def wrote(self, now: float, tokens: int) -> None:
+        """Count what was written."""
+        if self.limits.output_tpm:
+            self.output.forget(now)
+            self.output.note(now, tokens)
+
+    def clear(self) -> None:
+        """Forget all, marks too."""
+        for window in (self.arrivals, self.output, self.day):
+            window.clear()

@@ -10,11 +10,10 @@ import uvloop
 from pydantic import ValidationError
 
 from simulator.answers import Oracle, Spread
+from simulator.company import Company
 from simulator.faults import Script
 from simulator.ledger import Ledger
-from simulator.limits import Limits, SlidingWindow
-from simulator.prices import model_prices
-from simulator.provider import Provider
+from simulator.limits import Limits
 from simulator.server import serve
 from simulator.strict import Strict, sentence
 
@@ -52,8 +51,8 @@ def main() -> None:
     """Parse the options, serve until told to stop."""
     options = _parser().parse_args()
     try:
-        provider = _provider(options)
-        uvloop.run(serve(provider, options.host, options.port, options.ready_file))
+        company = _company(options)
+        uvloop.run(serve(company, options.host, options.port, options.ready_file))
     except ValueError as error:
         _refuse(str(error))
     except OSError as error:
@@ -81,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--rpm", default=0, help="requests per window; 0: no limit")
     add("--tpm", default=0, help="tokens per window; 0: no limit")
+    add("--output-tpm", default=0, help="output tokens per window, as produced; 0: no limit")
+    add("--rpd", default=0, help="requests per day; 0: no limit")
     add("--concurrency", default=0, help="requests at once; 0: no limit")
     add("--window", default=60.0, help="seconds")
     add("--latency-ms", default=300.0, help="the mean")
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _provider(options: argparse.Namespace) -> Provider:
+def _company(options: argparse.Namespace) -> Company:
     """Raises ValueError or OSError that names the option or the file."""
     if not 0 <= options.port < 65_536:
         raise ValueError(f"--port {options.port}: write 0 to 65535")
@@ -117,15 +118,17 @@ def _provider(options: argparse.Namespace) -> Provider:
         rpm=options.rpm,
         tpm=options.tpm,
         concurrency=options.concurrency,
+        output_tpm=options.output_tpm,
+        rpd=options.rpd,
         window=options.window,
     )
-    return Provider(
-        prices=model_prices(options.model),
+    return Company(
         oracle=Oracle(options.seed, spread),
-        window=SlidingWindow(limits),
         ledger=Ledger(options.ledger),
         script=_script(options.script, options.seed),
+        limits=limits,
         api_key=options.api_key,
+        overrides=options.model,
     )
 
 

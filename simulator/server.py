@@ -4,40 +4,29 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from simulator import wire
-from simulator.answers import count_prompt
-from simulator.control import Control
+from simulator.call import Problem
+from simulator.company import Company
+from simulator.counting import count_prompt
 from simulator.http import Connection, Handler, Request, Response
-from simulator.provider import Provider
+from simulator.routes import routes
+from simulator.wires.openai_chat import OpenAIChat
 
 BACKLOG: Final = 4096
+STRANGER: Final = OpenAIChat()
+"""Says what no provider's wire is there to say."""
 LOG: Final = logging.getLogger("simulator")
 
 
-def routes(provider: Provider) -> Mapping[tuple[str, str], Handler]:
-    """Method and path to handler."""
-    control = Control(provider)
-    return {
-        ("POST", "/v1/chat/completions"): provider.chat,
-        ("GET", "/v1/models"): provider.models,
-        ("GET", "/_sim/stats"): control.stats,
-        ("POST", "/_sim/script"): control.script,
-        ("POST", "/_sim/limits"): control.limits,
-        ("POST", "/_sim/reset"): control.reset,
-    }
-
-
-async def serve(provider: Provider, host: str, port: int, ready_file: Path | None) -> None:
+async def serve(company: Company, host: str, port: int, ready_file: Path | None) -> None:
     """Listen, tell where, and stop on SIGINT or SIGTERM. Raises OSError if it cannot."""
     stop, connections = asyncio.Event(), set[Connection]()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    handler = _handler(provider)
+    handler = _handler(company)
     server = await loop.create_server(
         lambda: Connection(handler, connections), host, port, backlog=BACKLOG
     )
@@ -47,23 +36,23 @@ async def serve(provider: Provider, host: str, port: int, ready_file: Path | Non
     server.close()
     under_way = [task for connection in list(connections) if (task := connection.close())]
     await asyncio.gather(*under_way, return_exceptions=True)
-    await provider.ledger.close()
+    await company.ledger.close()
 
 
-def _handler(provider: Provider) -> Handler:
-    table = routes(provider)
+def _handler(company: Company) -> Handler:
+    table = routes(company.accounts, company.script)
 
     async def handle(request: Request) -> Response:
-        handler = table.get((request.method, request.path))
+        handler = table.find(request.method, request.path)
         if handler is None:
             message = f"Invalid URL ({request.method} {request.path})"
-            return wire.invalid(404, message, code="unknown_url")
+            return STRANGER.error(Problem(404, message, code="unknown_url"), "")
         try:
             return await handler(request)
         except Exception as problem:
             LOG.exception("%s %s failed", request.method, request.path)
             message = f"The simulator itself failed: {problem!r}"
-            return wire.error(500, message, kind="server_error", code="simulator_failed")
+            return STRANGER.error(Problem(500, message, code="simulator_failed"), "")
 
     return handle
 

@@ -1,13 +1,28 @@
 """The provider's counters: what came and what became of it."""
 
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 SECONDS_KEPT: Final = 1000
 ACCEPTED: Final = 1
 REJECTED: Final = 2
+COMBINE: Final[dict[str, Callable[[list[Any]], Any]]] = {
+    "accepted": sum,
+    "rejected": sum,
+    "answered": sum,
+    "in_flight": sum,
+    "max_in_flight": max,
+    "billed_nano": sum,
+    "billed_requests": sum,
+    "first_at": min,
+    "last_at": max,
+    "max_requests_in_window": max,
+    "max_tokens_in_window": max,
+}
+"""How the figures of several accounts become one."""
 
 
 @dataclass(slots=True)
@@ -66,3 +81,19 @@ class Counters:
         if not self._per_second or self._per_second[-1][0] != int(now):
             self._per_second.append([int(now), 0, 0])
         self._per_second[-1][column] += 1
+
+
+def together(snapshots: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The snapshots of several accounts as one: sums, and of marks the highest."""
+    whole: dict[str, Any] = {}
+    accepted, rejected = Counter[int](), Counter[int]()
+    for snapshot in snapshots:
+        for name, combine in COMBINE.items():
+            present = [each for each in (whole.get(name), snapshot[name]) if each is not None]
+            whole[name] = combine(present) if present else None
+        for second, passed, refused in snapshot["per_second"]:
+            accepted[second] += passed
+            rejected[second] += refused
+    seconds = sorted(accepted)[-SECONDS_KEPT:]
+    whole["per_second"] = [[second, accepted[second], rejected[second]] for second in seconds]
+    return whole

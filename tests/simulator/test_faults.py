@@ -7,6 +7,7 @@ import httpx2
 import openai
 import pytest
 
+from simulator.call import Call
 from simulator.faults import Script
 from tests.simulator.process import MODEL, PLAIN, Simulator, ask, until
 
@@ -184,8 +185,8 @@ def test_the_same_seed_throws_the_same_dice() -> None:
     def thrown(seed: int) -> list[str]:
         script = Script(seed)
         script.load([{"probability": 0.3, "do": {"hang": True}}])
-        calls = (script.fault_for(text="", model=MODEL, client_request_id="") for _ in range(200))
-        return [fault.outcome for fault in calls]
+        call = Call(model=MODEL, text="", input_tokens=1, client_request_id="", charge=1)
+        return [script.fault_for("openai", call).outcome for _ in range(200)]
 
     assert thrown(7) == thrown(7) != thrown(8)
     assert 30 < thrown(7).count("hang") < 90

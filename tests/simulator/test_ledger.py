@@ -38,7 +38,15 @@ def test_a_cost_is_rounded_once_and_halves_go_up() -> None:
 def test_a_model_can_be_added_with_its_price() -> None:
     prices = model_prices(["acme/tea=0.1,0.05,0.2"])
     assert prices["acme/tea"] == ModelPrice(Decimal(100), Decimal(50), Decimal(200))
-    assert prices[MODEL] == ModelPrice(Decimal(400), Decimal(100), Decimal(1600))
+    listed = prices[MODEL]
+    assert (listed.input, listed.cached, listed.output) == (400, 100, 1600)
+
+
+def test_a_long_prompt_is_billed_at_its_tier() -> None:
+    price = model_prices([], "anthropic")["claude-haiku-5-5"]
+    assert price.cost_nano(100_000, 0, 1) == 100_000 * 100 + 500
+    assert price.cost_nano(100_001, 0, 1) == 100_001 * 500 + 2500
+    assert price.cost_nano(30, 10, 0, cache_write=10, cache_write_1h=10) == 100 + 1250 + 2000
 
 
 async def test_every_answer_that_got_out_before_a_crash_is_in_the_ledger(tmp_path: Path) -> None:

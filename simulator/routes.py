@@ -1,0 +1,69 @@
+"""Which path is served by which account, over which wire."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from simulator.account import Account
+from simulator.control import Control
+from simulator.faults import Script
+from simulator.http import Handler, Request, Response
+from simulator.shelf import Shelf
+from simulator.wires.models import openai_models
+from simulator.wires.openai_chat import OpenAIChat
+from simulator.wires.wire import Json, Wire
+
+Told = Callable[[Request, Shelf], Json]
+CALLS: Final[dict[str, tuple[str, Wire]]] = {
+    "/v1/chat/completions": ("openai", OpenAIChat()),
+}
+"""POST: a path, the account that pays and the wire."""
+TELLS: Final[dict[tuple[str, str], tuple[str, Wire, Told]]] = {
+    ("GET", "/v1/models"): ("openai", OpenAIChat(), openai_models),
+}
+"""What costs nothing."""
+
+
+@dataclass(slots=True)
+class Routes:
+    """Method and path to handler."""
+
+    exact: Mapping[tuple[str, str], Handler]
+    patterns: list[tuple[str, re.Pattern[str], Handler]] = field(default_factory=list)
+
+    def find(self, method: str, path: str) -> Handler | None:
+        """The handler of a path, if there is one."""
+        found = self.exact.get((method, path))
+        if found is not None:
+            return found
+        matching = (
+            handler
+            for verb, pattern, handler in self.patterns
+            if verb == method and pattern.fullmatch(path)
+        )
+        return next(matching, None)
+
+
+def routes(accounts: Mapping[str, Account], script: Script) -> Routes:
+    """Of all accounts, and the control routes."""
+    control = Control(accounts, script)
+    exact: dict[tuple[str, str], Handler] = {
+        ("GET", "/_sim/stats"): control.stats,
+        ("POST", "/_sim/script"): control.script,
+        ("POST", "/_sim/limits"): control.limits,
+        ("POST", "/_sim/reset"): control.reset,
+    }
+    for path, (name, wire) in CALLS.items():
+        exact["POST", path] = partial(accounts[name].serve, wire)
+    for (method, path), (name, wire, told) in TELLS.items():
+        exact[method, path] = _telling(accounts[name], wire, told)
+    return Routes(exact)
+
+
+def _telling(account: Account, wire: Wire, told: Told) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        return account.tell(wire, request, told)
+
+    return handle
