@@ -99,7 +99,7 @@ def _new_job(parts: Parts, caller: Caller, submission: Submission, input_tokens:
 def _fit(parts: Parts, asked: JobSubmit, input_tokens: int) -> Fitted:
     """The request as its model takes it; an error names the field as the caller wrote it."""
     try:
-        return fit(parts.catalog, asked.request, input_tokens)
+        return fit(parts.catalog, asked.request, input_tokens, rehearse=asked.rehearse)
     except InvalidRequestError as error:
         error.field = f"request.{error.field}"
         raise

@@ -12,6 +12,7 @@ from shared.catalog.deployments import Catalog
 from shared.catalog.fit import require_fit
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
+from shared.domain.places import first_mistake
 
 OURS: Final = "promptmill"
 """The one key that answers add to a line of columns."""
@@ -100,9 +101,8 @@ def checked(request: dict[str, Any], catalog: Catalog | None) -> dict[str, Any]:
         if catalog is not None:
             require_fit(catalog, shape)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = f"{where}: {first['msg'].lower()}"
+        where, said, _ = first_mistake(request, error.errors())
+        message = f"{where}: {said.lower()}"
         raise InputError(message) from None
     except InvalidRequestError as error:
         raise InputError(error.message) from None

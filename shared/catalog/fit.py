@@ -1,14 +1,18 @@
 """Does a request fit its model? Asked by every door before a job is made."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.catalog.deployments import Catalog, Model
+from shared.catalog.deployments import Catalog, Deployment, Model, route_of
+from shared.catalog.form import CONTENT_OF, require_form
 from shared.catalog.tokens import count_input, most_input
+from shared.catalog.wires import CONTENT, FOREIGN, NEEDS, SAMPLING, not_taken, uses, without
 from shared.domain.errors import InvalidRequestError
-from shared.domain.generation import GenerationRequest
+from shared.domain.generation import GenerationRequest, RequestKind
 
-SAMPLING: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+MOST_NAMED: Final = 3
+"""Other models that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,45 +23,126 @@ class Fitted:
     model: Model
     input_tokens: int
     max_tokens: int
+    """0 of an embedding: nothing is generated."""
+    unfit: tuple[str, ...] = ()
+    """Deployments of its route that cannot take it."""
 
 
-def fit(catalog: Catalog, request: GenerationRequest, input_tokens: int | None = None) -> Fitted:
+def fit(
+    catalog: Catalog,
+    request: GenerationRequest,
+    input_tokens: int | None = None,
+    *,
+    rehearse: bool = False,
+) -> Fitted:
     """The request as it will be stored. Raises InvalidRequestError that names the field.
 
-    `input_tokens`: where they are counted already.
+    `input_tokens`: where they are counted already. With `drop_unsupported`, the options that
+    nobody can give it are left out; what is said never is.
     """
-    model, max_tokens = _taken(catalog, request)
+    model = catalog.model(request.model)
+    changed, unfit = _taken(catalog, request, model, rehearse=rehearse)
+    max_tokens = _max_tokens(request, model)
     if input_tokens is None:
         input_tokens = count_input(request.messages)
-    if input_tokens + max_tokens > model.context_window:
-        message = (
-            f"messages: {input_tokens} input and {max_tokens} output tokens do not fit the "
-            f"context window of {model.id}, {model.context_window}"
-        )
-        raise InvalidRequestError(message, field="messages")
-    return Fitted(replace(request, max_tokens=max_tokens), model, input_tokens, max_tokens)
+    _require_room(request, model, input_tokens, max_tokens)
+    if request.kind is not RequestKind.EMBEDDING:
+        changed["max_tokens"] = max_tokens
+    if request.model != model.id:
+        changed["model"] = model.id
+    return Fitted(replace(request, **changed), model, input_tokens, max_tokens, unfit)  # type: ignore[arg-type]
 
 
 def require_fit(catalog: Catalog, request: GenerationRequest) -> None:
     """Raise what `fit` would; counts tokens only where they may be too many."""
-    model, max_tokens = _taken(catalog, request)
-    if most_input(request.messages) + max_tokens > model.context_window:
+    model = catalog.model(request.model)
+    _taken(catalog, request, model, rehearse=False)
+    if most_input(request.messages) + _max_tokens(request, model) > model.context_window:
         fit(catalog, request)
 
 
-def _taken(catalog: Catalog, request: GenerationRequest) -> tuple[Model, int]:
-    """The model, and the output tokens to reserve; everything but the length is checked."""
-    model = catalog.model(request.model)
-    if not request.messages:
-        raise InvalidRequestError("messages: at least one message is needed", field="messages")
-    for name in SAMPLING:
-        if not model.sampling and getattr(request, name) is not None:
-            message = f"{name}: {model.id} takes no sampling parameters; leave it out"
-            raise InvalidRequestError(message, field=name)
-    return model, _max_tokens(request, model)
+def _taken(
+    catalog: Catalog, request: GenerationRequest, model: Model, *, rehearse: bool
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """The fields that are left out, and the deployments that cannot take the rest."""
+    if request.kind is not model.kind:
+        said = f"{model.id} is a model of the kind {model.kind}, not {request.kind}"
+        raise InvalidRequestError(f"kind: {said}", field="kind")
+    require_form(request)
+    used = uses(request)
+    if not used:
+        return {}, ()
+    left_out = _settle(request, used, _refusals(catalog, model, used))
+    plan = catalog.plan(route_of(model, rehearse=False))
+    lacking = [_lacking(deployment, used) for deployment in plan]
+    if lacking and all(lacking):
+        place = min(range(len(plan)), key=lambda place: len(lacking[place]))
+        who = plan[place].provider.id
+        refusals = dict.fromkeys(lacking[place], f"{who} has no place for it")
+        left_out |= _settle(request, used, refusals)
+    unfit = _unfit(plan if not rehearse else catalog.plan(route_of(model, rehearse=True)), used)
+    return dict(without(request, left_out)), unfit
+
+
+def _refusals(catalog: Catalog, model: Model, used: Mapping[str, str]) -> dict[str, str]:
+    """What the model cannot give of this, each with the reason."""
+    refusals: dict[str, str] = {}
+    for feature in used:
+        need = NEEDS.get(feature)
+        if feature in FOREIGN[model.kind]:
+            refusals[feature] = f"a request of the kind {model.kind} has no use for it"
+        elif feature in SAMPLING and not model.sampling:
+            refusals[feature] = f"{model.id} takes no sampling parameters"
+        elif need is not None and need not in model.capabilities:
+            able = [each.id for each in catalog.models.values() if need in each.capabilities]
+            others = f" ({', '.join(able[:MOST_NAMED])} do)" if able else ""
+            refusals[feature] = f"{model.id} cannot do {need} by the catalog{others}"
+    return refusals
+
+
+def _lacking(deployment: Deployment, used: Mapping[str, str]) -> frozenset[str]:
+    return not_taken(deployment.provider) & used.keys()
+
+
+def _unfit(plan: Sequence[Deployment], used: Mapping[str, str]) -> tuple[str, ...]:
+    """Those that lack something which others of the plan have; none where all are alike."""
+    if len(plan) == 1:
+        return ()
+    lacking = {deployment.id: _lacking(deployment, used) for deployment in plan}
+    least = min((len(each) for each in lacking.values()), default=0)
+    return tuple(name for name, each in lacking.items() if len(each) > least)
+
+
+def _settle(
+    request: GenerationRequest, used: dict[str, str], refusals: Mapping[str, str]
+) -> frozenset[str]:
+    """Leave out what may be, which `used` then says no more; refuse the rest by its field."""
+    for feature, reason in refusals.items():
+        said = feature in CONTENT or feature == request.kind
+        if said or not request.drop_unsupported:
+            path = used[feature]
+            way_out = "" if said else "; leave it out, or set drop_unsupported"
+            raise InvalidRequestError(f"{path}: {reason}{way_out}", field=path)
+    for feature in refusals:
+        del used[feature]
+    return frozenset(refusals)
+
+
+def _require_room(
+    request: GenerationRequest, model: Model, input_tokens: int, max_tokens: int
+) -> None:
+    if input_tokens + max_tokens > model.context_window and max_tokens:
+        field = CONTENT_OF[request.kind]
+        message = (
+            f"{field}: {input_tokens} input and {max_tokens} output tokens do not fit the "
+            f"context window of {model.id}, {model.context_window}"
+        )
+        raise InvalidRequestError(message, field=field)
 
 
 def _max_tokens(request: GenerationRequest, model: Model) -> int:
+    if request.kind is RequestKind.EMBEDDING:
+        return 0
     if request.max_tokens is None:
         return model.default_output
     if not 1 <= request.max_tokens <= model.max_output:

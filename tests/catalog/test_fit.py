@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.catalog.fit import fit, require_fit
 from shared.catalog.load import load_catalog
-from shared.catalog.fit import SAMPLING, fit, require_fit
 from shared.catalog.tokens import count_input, most_input
+from shared.catalog.wires import SAMPLING
 from shared.domain.conversation import Message, Role
 from shared.domain.errors import InvalidRequestError, UnknownModelError
 from shared.domain.generation import GenerationRequest
