@@ -15,8 +15,9 @@ from shared.domain.failure import FailureKind
 from shared.domain.generation import FinishReason, GenerationRequest, Usage
 from tests.adapters.canned import COMPLETION
 from worker.adapters.base import WireError
+from worker.adapters.counts import MOST
 from worker.adapters.openai_errors import KIND_OF_CODE, classify
-from worker.adapters.openai_usage import MAX_TOKENS, usage_from_wire
+from worker.adapters.openai_usage import usage_from_wire
 from worker.adapters.openai_wire import from_wire, to_wire
 from worker.adapters.refusals import KIND_OF_STATUS, MAX_RETRY_AFTER, retry_after
 
@@ -106,7 +107,7 @@ def test_any_reply_is_read_or_refused_and_breaks_nothing(
         with suppress(WireError):
             result = from_wire(body)
             assert isinstance(result.content, str)
-            assert result.usage is None or 0 <= result.usage.input_tokens <= MAX_TOKENS
+            assert result.usage is None or 0 <= result.usage.input_tokens <= MOST
 
 
 @pytest.mark.parametrize(("status", "kind"), KIND_OF_STATUS.items())

@@ -17,6 +17,8 @@ from worker.adapters.transport import connection_error
 
 LAST_BYTES: Final = 1.0
 """Seconds to wait, after the last event, for the end that lets the connection be used again."""
+NO_EVENT: Final = b"[DONE]"
+"""What OpenAI's chat says after its last event."""
 BROKEN: Final = (httpx2.TransportError, httpx2.StreamError)
 """What a client's stream raises as it is, however the official client wraps it elsewhere."""
 
@@ -77,7 +79,7 @@ class _Ear:
         self.first_token_ms: int | None = None
 
     def hear(self, chunk: bytes) -> None:
-        for data in self._parser.feed(chunk):
+        for data in filter(NO_EVENT.__ne__, self._parser.feed(chunk)):
             for delta in self._assembler.eat(_json(data)):
                 if self.first_token_ms is None:
                     self.first_token_ms = round((time.monotonic() - self._began) * 1000)

@@ -22,13 +22,6 @@ CHAT: Final = Form(
     assembler=ChatAssembler,
     stream_options=WITH_USAGE,
 )
-EMBEDDING: Final = Form(
-    path="/embeddings",
-    to_wire=openai_embedding.to_wire,
-    from_wire=lambda body, request: openai_embedding.from_wire(
-        body, openai_embedding.inputs_of(request)
-    ),
-)
 FORMS: Final[Mapping[RequestKind, Form]] = {
     RequestKind.CHAT: CHAT,
     RequestKind.COMPLETION: Form(
@@ -38,7 +31,13 @@ FORMS: Final[Mapping[RequestKind, Form]] = {
         assembler=openai_legacy.CompletionAssembler,
         stream_options=WITH_USAGE,
     ),
-    RequestKind.EMBEDDING: EMBEDDING,
+    RequestKind.EMBEDDING: Form(
+        path="/embeddings",
+        to_wire=openai_embedding.to_wire,
+        from_wire=lambda body, request: openai_embedding.from_wire(
+            body, openai_embedding.inputs_of(request)
+        ),
+    ),
 }
 
 

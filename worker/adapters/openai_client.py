@@ -1,11 +1,12 @@
 """OpenAI's official clients, kept to exactly one request per call, under every wire of theirs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import httpx2
 import openai
@@ -16,41 +17,15 @@ from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
 from shared.domain.generation import Delta, GenerationRequest, GenerationResult, RequestKind
 from worker.adapters.base import Answer, CallError, Told, WireError
-from worker.adapters.openai_errors import (
-    CutStreamError,
-    ToldError,
-    classify,
-    classify_told,
-    message_of,
-    told_error,
-)
+from worker.adapters.listening import BROKEN, Assembler, listen
+from worker.adapters.openai_errors import MAX_MESSAGE, classify, message_of, raise_told
 from worker.adapters.openai_usage import billed
 from worker.adapters.refusals import retry_after
-from worker.adapters.sse import EventParser
 from worker.adapters.transport import connection_error
 
 KEY_FOR_KEYLESS: Final = "none"
 """Servers that want no key still get a header: the client insists on one."""
-DONE: Final = b"[DONE]"
-DRAIN_SECONDS: Final = 0.1
-MAX_MESSAGE: Final = 500
-
-
-class Assembler(Protocol):
-    """Makes one answer of the events of its stream."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the last event was seen, on wires that have one."""
-        ...
-
-    def eat(self, event: Any) -> list[Delta]:
-        """What an event adds. Raises WireError."""
-        ...
-
-    def result(self) -> GenerationResult:
-        """The whole answer. Raises CutStreamError before its end, WireError if it is none."""
-        ...
+JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +38,7 @@ class Form:
     """Raises WireError."""
     assembler: Callable[[], Assembler] | None = None
     """None: its answer comes whole only."""
-    stream_options: Mapping[str, Any] | None = None
+    stream_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Deaf:
@@ -115,19 +90,21 @@ class FamilyAdapter:
         if form is None:
             message = f"this provider's wire has no requests of kind {request.kind}"
             raise CallError(FailureKind.BAD_REQUEST, message)
-        body = form.to_wire(request, model)
+        send = partial(self._send, form, form.to_wire(request, model), attempt_id, timeout)
         with self._in_our_words():
-            async with asyncio.timeout(timeout):
-                if told is None or form.assembler is None:
-                    response = await self._post(form.path, body, attempt_id, timeout)
-                    return _whole(response, form, request)
-                body |= {"stream": True, **(form.stream_options or {})}
-                ear = _Ear(told)
-                response = await self._post(form.path, body, attempt_id, timeout, stream=True)
-                try:
-                    return await _streamed(response, form, request, ear)
-                finally:
-                    await response.aclose()
+            if told is None or form.assembler is None:
+                async with asyncio.timeout(timeout):
+                    response = await send(stream=False)
+                with _named(response) as request_id:
+                    return Answer(_whole(response.content, form, request), request_id)
+            began = monotonic()
+            response = await send(stream=True)
+            async with aclosing(response):
+                with _named(response) as request_id:
+                    if JSON in response.headers.get("content-type", ""):
+                        return Answer(await _unstreamed(response, form, request, told), request_id)
+                    heard = listen(response, form.assembler(), told, began=began, timeout=timeout)
+                    return Answer(await heard, request_id)
 
     async def check(self, *, timeout: float) -> None:
         """GET /models; see Adapter.check."""
@@ -141,22 +118,22 @@ class FamilyAdapter:
         """Close the connections."""
         await self._client.close()
 
-    async def _post(
+    async def _send(
         self,
-        path: str,
+        form: Form,
         body: dict[str, Any],
         attempt_id: str,
         timeout: float,
         *,
-        stream: bool = False,
+        stream: bool,
     ) -> httpx2.Response:
         """The raw reply: half the CPU of the client's models, which are not made on the way."""
         options = self._options(timeout)
         options["headers"] = {"x-client-request-id": attempt_id}
         response = await self._client.post(
-            path,
+            form.path,
             cast_to=httpx2.Response,
-            body=body,
+            body={**body, "stream": True, **form.stream_options} if stream else body,
             options=options,
             stream=stream,
             stream_cls=openai.AsyncStream[Any],
@@ -175,7 +152,7 @@ class FamilyAdapter:
             yield
         except openai.APIStatusError as error:
             raise self._refusal(error) from None
-        except (openai.APIConnectionError, httpx2.RequestError) as error:
+        except (openai.APIConnectionError, *BROKEN) as error:
             raise connection_error(error) from None
         except TimeoutError:
             message = "the provider did not answer in time"
@@ -187,105 +164,41 @@ class FamilyAdapter:
             classify(error.status_code, error.body),
             f"{error.status_code}: {message_of(error.body) or error.message}"[:MAX_MESSAGE],
             retry_after=retry_after(headers, self._clock.now()),
-            provider_request_id=_request_id(headers),
+            provider_request_id=error.request_id or headers.get("apim-request-id"),
         )
 
 
-class _Ear:
-    """Hears for the caller, and notes when the first piece came."""
-
-    def __init__(self, told: Told) -> None:
-        self._told = told
-        self._began = monotonic()
-        self.first_token_ms: int | None = None
-
-    def __call__(self, delta: Delta) -> None:
-        if self.first_token_ms is None:
-            self.first_token_ms = round((monotonic() - self._began) * 1000)
-        self._told(delta)
-
-
-def _whole(response: httpx2.Response, form: Form, request: GenerationRequest) -> Answer:
+def _whole(content: bytes, form: Form, request: GenerationRequest) -> GenerationResult:
     """The answer in one piece. Raises CallError."""
     body: Any = None
     try:
-        body = orjson.loads(response.content)
-        _raise_told(body)
-        return Answer(form.from_wire(body, request), _request_id(response.headers))
-    except (orjson.JSONDecodeError, WireError, ToldError) as error:
-        raise _broken(error, response, body) from None
+        body = orjson.loads(content)
+        raise_told(body)
+        return form.from_wire(body, request)
+    except (orjson.JSONDecodeError, WireError) as error:
+        message = str(error)[:MAX_MESSAGE]
+        raise CallError(FailureKind.BAD_RESPONSE, message, usage=billed(body)) from None
 
 
-async def _streamed(
-    response: httpx2.Response, form: Form, request: GenerationRequest, ear: _Ear
-) -> Answer:
-    """The answer in pieces, each told. Raises CallError."""
-    if "json" in response.headers.get("content-type", "") or form.assembler is None:
-        # The server does not stream: it is told in one piece.
-        await response.aread()
-        answer = _whole(response, form, request)
-        ear(Delta(text=answer.result.content, refusal=answer.result.refusal or ""))
-    else:
-        assembler = form.assembler()
-        try:
-            await _read(response, assembler, ear)
-            answer = Answer(assembler.result(), _request_id(response.headers))
-        except (orjson.JSONDecodeError, WireError, ToldError) as error:
-            raise _broken(error, response, None) from None
-    result = replace(answer.result, first_token_ms=ear.first_token_ms)
-    return replace(answer, result=result)
+async def _unstreamed(
+    response: httpx2.Response, form: Form, request: GenerationRequest, told: Told
+) -> GenerationResult:
+    """The answer of a server that was asked to stream and does not: told in one piece."""
+    result = _whole(await response.aread(), form, request)
+    told(Delta(text=result.content, refusal=result.refusal or ""))
+    return result
 
 
-async def _read(response: httpx2.Response, assembler: Assembler, ear: _Ear) -> None:
-    """Eat the events up to the last one."""
-    parser = EventParser()
-    chunks = response.aiter_bytes()
-    async for chunk in chunks:
-        if _is_last(parser.feed(chunk), assembler, ear):
-            await _drain(chunks)
-            break
-
-
-def _is_last(events: list[bytes], assembler: Assembler, ear: _Ear) -> bool:
-    """Eat some events; whether no more are to come."""
-    for data in events:
-        if data == DONE:
-            return True
-        event = orjson.loads(data)
-        _raise_told(event)
-        for delta in assembler.eat(event):
-            ear(delta)
-    return assembler.ended
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read to the end, so that the connection serves again; a server that keeps it is left."""
-    with suppress(TimeoutError, httpx2.RequestError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in chunks:
-                pass
-
-
-def _raise_told(body: Any) -> None:
-    """Raise ToldError where what came with status 200 is an error."""
-    if error := told_error(body):
-        raise ToldError(error, billed(body))
-
-
-def _broken(error: Exception, response: httpx2.Response, body: Any) -> CallError:
-    """What is wrong with a reply of status 200."""
-    match error:
-        case ToldError():
-            kind, usage = classify_told(error.error), error.usage
-            message = f"status 200 with an error: {error}"
-        case CutStreamError():
-            kind, usage, message = FailureKind.CONNECTION, None, str(error)
-        case _:
-            kind, usage, message = FailureKind.BAD_RESPONSE, billed(body), str(error)
-    request_id = _request_id(response.headers)
-    return CallError(kind, message[:MAX_MESSAGE], provider_request_id=request_id, usage=usage)
-
-
-def _request_id(headers: Mapping[str, str]) -> str | None:
-    """OpenAI's name for it, else Azure's."""
-    return headers.get("x-request-id") or headers.get("apim-request-id")
+@contextmanager
+def _named(response: httpx2.Response) -> Iterator[str | None]:
+    """The id of the request by the provider's name: Azure has one of its own."""
+    headers = response.headers
+    request_id = headers.get("x-request-id") or headers.get("apim-request-id")
+    try:
+        yield request_id
+    except WireError as error:
+        message = str(error)[:MAX_MESSAGE]
+        raise CallError(FailureKind.BAD_RESPONSE, message, provider_request_id=request_id) from None
+    except CallError as error:
+        error.provider_request_id = request_id
+        raise

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from shared.domain.failure import FailureKind
-from shared.domain.generation import Usage
-from worker.adapters.base import WireError
+from worker.adapters.base import CallError
+from worker.adapters.openai_usage import billed
 from worker.adapters.refusals import kind_of_status
 
+MAX_MESSAGE: Final = 500
 # Type and code are asked before the status: a 429 may mean "slower" or "never again".
 KIND_OF_CODE: Final = {
     "rate_limit_exceeded": FailureKind.RATE_LIMITED,
@@ -78,23 +79,6 @@ PROSE: Final = (
 )
 
 
-class CutStreamError(WireError):
-    """A stream that ended before its last word: the answer is not whole, the bill unknown."""
-
-    def __init__(self) -> None:
-        super().__init__("the stream ended before the answer did")
-
-
-class ToldError(Exception):
-    """What came with status 200 is an error."""
-
-    def __init__(self, error: Any, usage: Usage | None) -> None:
-        super().__init__(message_of(error) or str(error))
-        self.error = error
-        self.usage = usage
-        """What was billed all the same, if the provider says so."""
-
-
 def classify(status: int, error: Any) -> FailureKind:
     """The failure kind of an error reply: its code, then its type, its prose, its status."""
     details = error_of(error)
@@ -107,6 +91,13 @@ def classify(status: int, error: Any) -> FailureKind:
     return _said(message, PROSE) or _kind_of_status(status)
 
 
+def raise_told(body: Any) -> None:
+    """Raise CallError where what came with status 200, a body or an event, is an error."""
+    if error := _told_error(body):
+        message = f"status 200 with an error: {message_of(error) or error}"
+        raise CallError(classify_told(error), message[:MAX_MESSAGE], usage=billed(body))
+
+
 def classify_told(error: Any) -> FailureKind:
     """The failure kind of an error that came with status 200: its code may be a status."""
     details = error_of(error)
@@ -115,17 +106,6 @@ def classify_told(error: Any) -> FailureKind:
     if isinstance(code, int) and 400 <= code <= 599:
         return classify(code, details)
     return classify(STATUS_OF_TYPE.get(str(told.get("type")), 500), details)
-
-
-def told_error(body: Any) -> Any:
-    """The error in a body or an event of status 200; None where it has none."""
-    if not isinstance(body, Mapping):
-        return None
-    if "error" in (body.get("type"), body.get("object")):
-        return error_of(body)
-    if body.get("type") == "response.failed" and isinstance(body.get("response"), Mapping):
-        return body["response"].get("error") or {"type": "server_error"}
-    return body.get("error")
 
 
 def error_of(body: Any) -> Any:
@@ -143,6 +123,16 @@ def message_of(error: Any) -> str:
     if isinstance(details, Mapping):
         return str(details.get("message") or "")
     return details if isinstance(details, str) else ""
+
+
+def _told_error(body: Any) -> Any:
+    if not isinstance(body, Mapping):
+        return None
+    if "error" in (body.get("type"), body.get("object")):
+        return error_of(body)
+    if body.get("type") == "response.failed" and isinstance(body.get("response"), Mapping):
+        return body["response"].get("error") or {"type": "server_error"}
+    return body.get("error")
 
 
 def _codes(details: Any) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.domain.generation import Delta, GenerationRequest, GenerationResult
 from worker.adapters.base import WireError
-from worker.adapters.openai_errors import CutStreamError
+from worker.adapters.openai_errors import raise_told
 from worker.adapters.openai_usage import MALFORMED, usage_from_wire
 from worker.adapters.openai_wire import FINISH_REASONS, present
 
@@ -51,11 +51,12 @@ class CompletionAssembler:
 
     @property
     def ended(self) -> bool:
-        """Never by a chunk: usage comes after the last word, and `[DONE]` after both."""
-        return False
+        """The last word was said; what comes after it is usage, then `[DONE]`."""
+        return self._finish_reason is not None
 
     def eat(self, chunk: Any) -> list[Delta]:
-        """What a chunk adds; WireError when it is none."""
+        """What a chunk adds. Raises WireError when it is none, CallError when it is an error."""
+        raise_told(chunk)
         try:
             self._body |= {name: chunk[name] for name in ("model", "usage") if chunk.get(name)}
             pieces = []
@@ -69,8 +70,6 @@ class CompletionAssembler:
         return [Delta(text=piece) for piece in pieces if piece]
 
     def result(self) -> GenerationResult:
-        """The whole completion. Raises CutStreamError before its end, WireError if it is none."""
-        if self._finish_reason is None:
-            raise CutStreamError
+        """The whole completion. Raises WireError if it is none."""
         choice = {"text": "".join(self._text), "finish_reason": self._finish_reason}
         return from_wire({**self._body, "choices": [choice]})

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.domain.generation import Delta, GenerationResult
 from worker.adapters.base import WireError
-from worker.adapters.openai_errors import CutStreamError
+from worker.adapters.openai_errors import raise_told
 from worker.adapters.openai_usage import MALFORMED
 from worker.adapters.openai_wire import from_wire, json_of, text_of
 
@@ -34,11 +34,12 @@ class ChatAssembler:
 
     @property
     def ended(self) -> bool:
-        """Never by a chunk: usage comes after the last word, and `[DONE]` after both."""
-        return False
+        """The last word was said; what comes after it is usage, then `[DONE]`."""
+        return self._finish_reason is not None
 
     def eat(self, chunk: Any) -> list[Delta]:
-        """What a chunk adds; WireError when it is none."""
+        """What a chunk adds. Raises WireError when it is none, CallError when it is an error."""
+        raise_told(chunk)
         try:
             return list(self._eat(chunk))
         except MALFORMED as error:
@@ -46,9 +47,7 @@ class ChatAssembler:
             raise WireError(complaint) from None
 
     def result(self) -> GenerationResult:
-        """The whole answer. Raises CutStreamError before its end, WireError if it is none."""
-        if self._finish_reason is None:
-            raise CutStreamError
+        """The whole answer. Raises WireError if it is none."""
         calls = [
             {"id": call.id, "function": {"name": call.name, "arguments": "".join(call.arguments)}}
             for call in self._calls

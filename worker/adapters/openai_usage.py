@@ -6,9 +6,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from shared.domain.generation import Usage
+from worker.adapters.counts import billable
 
-MAX_TOKENS: Final = 10**9
-"""What is above any model's reach is a fault of the server, and its cost fits no column."""
 MAX_COST_NANO: Final = 10**15
 NANO_USD: Final = 10**9
 TICKS_PER_NANO: Final = 10
@@ -29,18 +28,18 @@ def usage_from_wire(usage: Any, *, service_tier: Any = None, searches: int = 0) 
     given = _details(usage, "completion_tokens_details", "output_tokens_details")
     input_tokens = _named(usage, "prompt_tokens", "input_tokens")
     output_tokens = _named(usage, "completion_tokens", "output_tokens")
-    reasoning_tokens = count(given.get("reasoning_tokens"))
+    reasoning_tokens = billable(given.get("reasoning_tokens"))
     # xAI leaves the reasoning out of the completion; only its total tells.
     if usage.get("total_tokens") == input_tokens + output_tokens + reasoning_tokens:
         output_tokens += reasoning_tokens
     return Usage(
         input_tokens=input_tokens,
-        cached_tokens=count(received.get("cached_tokens")),
-        cache_write_tokens=count(received.get("cache_write_tokens")),
+        cached_tokens=billable(received.get("cached_tokens")),
+        cache_write_tokens=billable(received.get("cache_write_tokens")),
         output_tokens=output_tokens,
         reasoning_tokens=reasoning_tokens,
-        audio_input_tokens=count(received.get("audio_tokens")),
-        audio_output_tokens=count(given.get("audio_tokens")),
+        audio_input_tokens=billable(received.get("audio_tokens")),
+        audio_output_tokens=billable(given.get("audio_tokens")),
         searches=searches,
         service_tier=service_tier if isinstance(service_tier, str) else None,
         cost_nano=_cost_nano(usage),
@@ -55,19 +54,11 @@ def billed(body: Any) -> Usage | None:
     return None
 
 
-def count(value: Any) -> int:
-    """A count that can be billed; 0 where it is absent. Raises ValueError for any other."""
-    tokens = int(value or 0)
-    if not 0 <= tokens <= MAX_TOKENS:
-        raise ValueError(f"{tokens} tokens")
-    return tokens
-
-
 def _named(usage: Mapping[str, Any], *names: str) -> int:
     """The count under the first of these names that is there. Raises LookupError without any."""
     for name in names:
         if name in usage:
-            return count(int(usage[name]))
+            return billable(int(usage[name]))
     raise LookupError(" or ".join(names))
 
 

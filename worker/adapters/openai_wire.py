@@ -41,10 +41,7 @@ UNNAMED_FILE: Final = "document.pdf"
 
 
 def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
-    """The body of POST /chat/completions; absent parameters stay absent.
-
-    Labels stay behind: OpenAI takes them only for conversations that it is to keep.
-    """
+    """The body of POST /chat/completions; absent parameters stay absent."""
     return present(
         {
             "model": model,
@@ -61,6 +58,7 @@ def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
             "parallel_tool_calls": request.parallel_tool_calls,
             "response_format": _response_format(request.response_schema),
             "reasoning_effort": request.reasoning_effort,
+            "metadata": request.metadata,
         }
     )
 

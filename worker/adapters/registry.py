@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
+
+from pydantic import SecretStr
 
 from shared.catalog.deployments import Catalog, Provider
 from shared.domain.clock import Clock
 from shared.settings import WorkerSettings, provider_key
 from worker.adapters.base import Adapter
-from worker.adapters.openai import OpenAIAdapter
+
+Dialect = Callable[[Provider, int, WorkerSettings, Clock], Adapter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +27,74 @@ class Adapters:
             await adapter.close()
 
 
-def _openai(
-    provider: Provider, connections: int, settings: WorkerSettings, clock: Clock
-) -> Adapter:
-    return OpenAIAdapter(
-        base_url=provider.base_url or "",
-        key=provider_key(provider.key_variables),
-        connections=connections,
-        connect_timeout=settings.connect_timeout,
-        clock=clock,
-    )
+class Line(TypedDict):
+    """What every adapter is made of."""
+
+    base_url: str
+    key: SecretStr | None
+    connections: int
+    connect_timeout: float
+    clock: Clock
 
 
-DIALECTS: Final[Mapping[str, Callable[[Provider, int, WorkerSettings, Clock], Adapter]]] = {
-    "openai": _openai,
+# An official client costs up to a second and 30 MB: each is imported for those who call it.
+
+
+def _openai(provider: Provider, line: Line) -> Adapter:
+    from worker.adapters.openai import OpenAIAdapter  # noqa: PLC0415
+
+    return OpenAIAdapter(**line, legacy_max_tokens=provider.legacy_max_tokens)
+
+
+def _responses(_: Provider, line: Line) -> Adapter:
+    from worker.adapters.responses import ResponsesAdapter  # noqa: PLC0415
+
+    return ResponsesAdapter(**line)
+
+
+def _azure(provider: Provider, line: Line) -> Adapter:
+    from worker.adapters.azure import AzureAdapter  # noqa: PLC0415
+
+    return AzureAdapter(**line, api_version=provider.api_version or "")
+
+
+def _anthropic(_: Provider, line: Line) -> Adapter:
+    from worker.adapters.anthropic import AnthropicAdapter  # noqa: PLC0415
+
+    return AnthropicAdapter(**line)
+
+
+def _gemini(provider: Provider, line: Line) -> Adapter:
+    from worker.adapters.gemini import GeminiAdapter  # noqa: PLC0415
+
+    return GeminiAdapter(**line, api_version=provider.api_version or "")
+
+
+def _dialect(make: Callable[[Provider, Line], Adapter]) -> Dialect:
+    def opened(
+        provider: Provider, connections: int, settings: WorkerSettings, clock: Clock
+    ) -> Adapter:
+        line = Line(
+            base_url=provider.base_url or "",
+            key=provider_key(provider.key_variables),
+            connections=connections,
+            connect_timeout=settings.connect_timeout,
+            clock=clock,
+        )
+        return make(provider, line)
+
+    return opened
+
+
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    "openai": _dialect(_openai),
+    "openai-responses": _dialect(_responses),
+    "azure": _dialect(_azure),
+    "anthropic": _dialect(_anthropic),
+    "gemini": _dialect(_gemini),
 }
+VERSIONED: Final = frozenset({"azure", "gemini"})
+"""Wires whose addresses hold a version."""
 
 
 def open_adapters(
@@ -61,6 +117,8 @@ def _reason_missing(provider: Provider) -> str | None:
         return f"provider {provider.id}: no adapter is called {provider.adapter!r}"
     if not provider.base_url:
         return f"provider {provider.id} has no base_url in this stack"
+    if provider.adapter in VERSIONED and not provider.api_version:
+        return f"provider {provider.id} has no api_version, which its wire wants"
     if provider.key_variables and provider_key(provider.key_variables) is None:
         names = " or ".join(provider.key_variables)
         return f"{names} is not set for the workers"

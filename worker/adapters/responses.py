@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from shared.domain.clock import Clock
 from shared.domain.generation import RequestKind
 from worker.adapters import responses_wire
-from worker.adapters.openai import EMBEDDING, DeafClient
+from worker.adapters.openai import DeafClient
 from worker.adapters.openai_client import KEY_FOR_KEYLESS, FamilyAdapter, Form
 from worker.adapters.responses_stream import ResponseAssembler
 from worker.adapters.transport import http_client
@@ -20,7 +20,6 @@ FORMS: Final[Mapping[RequestKind, Form]] = {
         from_wire=lambda body, _: responses_wire.from_wire(body),
         assembler=ResponseAssembler,
     ),
-    RequestKind.EMBEDDING: EMBEDDING,
 }
 
 

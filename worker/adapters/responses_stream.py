@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from shared.domain.generation import Delta, GenerationResult
 from worker.adapters.base import WireError
-from worker.adapters.openai_errors import CutStreamError
+from worker.adapters.openai_errors import raise_told
 from worker.adapters.openai_usage import MALFORMED
 from worker.adapters.openai_wire import json_of
 from worker.adapters.responses_wire import from_wire
@@ -34,7 +34,8 @@ class ResponseAssembler:
         return self._response is not None
 
     def eat(self, event: Any) -> list[Delta]:
-        """What an event adds; WireError when it is none."""
+        """What an event adds. Raises WireError when it is none, CallError when it is an error."""
+        raise_told(event)
         try:
             kind = event["type"]
             if kind in ENDS:
@@ -54,9 +55,7 @@ class ResponseAssembler:
         return []
 
     def result(self) -> GenerationResult:
-        """The whole answer. Raises CutStreamError before its end, WireError if it is none."""
-        if self._response is None:
-            raise CutStreamError
+        """The whole answer. Raises WireError if it is none."""
         response = self._response
         # Some servers end with a response that says only how it went.
         if isinstance(response, dict) and not response.get("output"):
