@@ -1,6 +1,7 @@
 """The prompt cache of an account: which beginnings of long prompts it has seen."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,10 +21,15 @@ class PrefixCache:
 
     def blocks(self, model: str, text: str) -> tuple[bytes, ...]:
         """The hashes of the beginnings of a text, shortest first; the last is the whole text."""
+        starts = range(0, len(text), BLOCK_CHARACTERS)
+        return self.chain(model, (text[at : at + BLOCK_CHARACTERS] for at in starts))
+
+    def chain(self, model: str, segments: Iterable[str]) -> tuple[bytes, ...]:
+        """The hash of all that is before the end of each segment."""
         running = hashlib.blake2b(model.encode(), digest_size=16)
         hashes = []
-        for at in range(0, len(text), BLOCK_CHARACTERS):
-            running.update(text[at : at + BLOCK_CHARACTERS].encode("utf-8", "surrogatepass"))
+        for segment in segments:
+            running.update(segment.encode("utf-8", "surrogatepass"))
             hashes.append(running.digest())
         return tuple(hashes)
 

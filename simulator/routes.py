@@ -11,6 +11,7 @@ from simulator.control import Control
 from simulator.faults import Script
 from simulator.http import Handler, Request, Response
 from simulator.shelf import Shelf
+from simulator.wires.anthropic import AnthropicMessages, anthropic_models, count_tokens
 from simulator.wires.models import openai_models
 from simulator.wires.openai_chat import OpenAIChat
 from simulator.wires.wire import Json, Wire
@@ -18,10 +19,17 @@ from simulator.wires.wire import Json, Wire
 Told = Callable[[Request, Shelf], Json]
 CALLS: Final[dict[str, tuple[str, Wire]]] = {
     "/v1/chat/completions": ("openai", OpenAIChat()),
+    "/anthropic/v1/messages": ("anthropic", AnthropicMessages()),
 }
 """POST: a path, the account that pays and the wire."""
 TELLS: Final[dict[tuple[str, str], tuple[str, Wire, Told]]] = {
     ("GET", "/v1/models"): ("openai", OpenAIChat(), openai_models),
+    ("GET", "/anthropic/v1/models"): ("anthropic", AnthropicMessages(), anthropic_models),
+    ("POST", "/anthropic/v1/messages/count_tokens"): (
+        "anthropic",
+        AnthropicMessages(),
+        count_tokens,
+    ),
 }
 """What costs nothing."""
 

@@ -87,6 +87,14 @@ def parsed(model: type[Body], body: bytes) -> Body:
         raise BadCallError(_malformed(error)) from None
 
 
+def parsed_plainly(model: type[Body], body: bytes) -> Body:
+    """The same, with a problem in words alone."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise BadCallError(Problem(400, sentence(error))) from None
+
+
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> BadCallError:
     """A request that cannot be served as it stands."""
     return BadCallError(Problem(400, message, code=code, param=param))

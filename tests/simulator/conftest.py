@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulator.process import Simulator, running_simulator
 
-UNLIMITED = {"rpm": 0, "tpm": 0, "concurrency": 0, "window": 60.0}
+UNLIMITED = {"rpm": 0, "tpm": 0, "output_tpm": 0, "rpd": 0, "concurrency": 0, "window": 60.0}
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def test_a_model_can_be_added_with_its_price() -> None:
     prices = model_prices(["acme/tea=0.1,0.05,0.2"])
     assert prices["acme/tea"] == ModelPrice(Decimal(100), Decimal(50), Decimal(200))
     listed = prices[MODEL]
-    assert (listed.input, listed.cached, listed.output) == (400, 100, 1600)
+    assert [listed.input, listed.cached, listed.output] == [Decimal(n) for n in (400, 100, 1600)]
 
 
 def test_a_long_prompt_is_billed_at_its_tier() -> None:
