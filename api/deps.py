@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
 from api.jobs.wait import Waiters
+from api.jobs.watchers import Watchers
 from shared.catalog.deployments import Catalog
 from shared.db.engine import Database
 from shared.db.tenants import Caller, find_key
@@ -33,6 +34,7 @@ class Parts:
     database: Database
     doorbell: Doorbell
     waiters: Waiters
+    watchers: Watchers
     keys: dict[str, tuple[float, Caller | None]] = field(default_factory=dict)
 
 

@@ -16,9 +16,10 @@ from api import errors, health
 from api.account import keys
 from api.account import routes as account
 from api.deps import Parts
-from api.jobs import explain
+from api.jobs import events, explain
 from api.jobs import routes as jobs
 from api.jobs.wait import Waiters
+from api.jobs.watchers import Watchers
 from api.middleware import ByteCap, RequestIds
 from shared.catalog.load import load_catalog
 from shared.collector import spare_what_stays
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.leaving = False
-    for room in (jobs, explain, account, keys, health):
+    for room in (jobs, events, explain, account, keys, health):
         app.include_router(room.router)
     errors.install(app)
     caps = {jobs.BULK_PATH: settings.api.max_bulk_bytes}
@@ -71,24 +72,28 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     redis = connect_redis(settings.redis_url.get_secret_value())
     doorbell = Doorbell(redis)
     waiters = Waiters(database, doorbell)
+    watchers = Watchers(database, doorbell, redis)
     app.state.parts = Parts(
         settings=settings,
         catalog=catalog,
         database=database,
         doorbell=doorbell,
         waiters=waiters,
+        watchers=watchers,
     )
-    waiting = asyncio.create_task(waiters.run())
+    services = [asyncio.create_task(each.run()) for each in (waiters, watchers)]
 
     def leave() -> None:
         app.state.leaving = True
         waiters.leave()
+        watchers.leave()
 
     _before_the_end(leave)
     spare_what_stays()
     yield
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
+    for service in services:
+        service.cancel()
+    await asyncio.gather(*services, return_exceptions=True)
     await database.close()
     await redis.aclose()
 

@@ -1,7 +1,7 @@
 """Doorbells over Redis: hints that something happened; polling is the floor below them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -54,7 +54,7 @@ class Doorbell:
         """Whether Redis is there. Raises RedisError or OSError when it is not."""
         return bool(await self._redis.ping())
 
-    async def listen(self, *bells: Bell) -> AsyncIterator[tuple[Bell, list[str]]]:
+    async def listen(self, *bells: Bell) -> AsyncGenerator[tuple[Bell, list[str]]]:
         """Every ring from now on; a lost connection is made anew for ever."""
         while True:
             try:

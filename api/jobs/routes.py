@@ -8,6 +8,7 @@ from pydantic import AwareDatetime
 
 from api.deps import AnyParts, Parts, Reader, Writer
 from api.errors import error_responses
+from api.jobs.find import find_job
 from api.jobs.parse import LineError, parse_as, parse_json, split_lines
 from api.jobs.schemas import (
     JOB_EXAMPLE,
@@ -25,9 +26,9 @@ from api.jobs.schemas import (
 from api.jobs.submit import Submission, submit
 from shared.catalog.deployments import REHEARSAL_PREFIX
 from shared.db.cancel import cancel
-from shared.db.read import Filters, Page, list_jobs, read_job, summarise
+from shared.db.read import Filters, Page, list_jobs, summarise
 from shared.db.tenants import Caller
-from shared.domain.errors import ConflictError, InvalidRequestError, NotFoundError
+from shared.domain.errors import ConflictError, InvalidRequestError
 from shared.domain.job import FINAL_STATES, JobState, Lane
 from shared.doorbell import Bell
 
@@ -179,7 +180,7 @@ async def cancel_job(parts: AnyParts, caller: Writer, job_id: JobId) -> JobRead:
     parts.doorbell.ring_soon(Bell.CANCEL, [job_id])
     if state is JobState.CANCELLED:
         parts.doorbell.ring_soon(Bell.DONE, [job_id])
-    return await _job(parts, caller, job_id)
+    return await find_job(parts, caller, job_id)
 
 
 def _line(number: int, line: bytes) -> Submission:
@@ -201,21 +202,12 @@ async def _job_after(
     until = monotonic() + min(seconds, parts.settings.api.max_wait)
     event = parts.waiters.expect(job_id)
     try:
-        job = await _job(parts, caller, job_id) if look_first or not seconds else None
+        job = await find_job(parts, caller, job_id) if look_first or not seconds else None
         while job is None or job.state not in FINAL_STATES:
             if not await parts.waiters.set_before(until, event):
-                return job or await _job(parts, caller, job_id)
+                return job or await find_job(parts, caller, job_id)
             event.clear()
-            job = await _job(parts, caller, job_id)
+            job = await find_job(parts, caller, job_id)
         return job
     finally:
         parts.waiters.forget(job_id, event)
-
-
-async def _job(parts: Parts, caller: Caller, job_id: str) -> JobRead:
-    async with parts.database.transaction() as connection:
-        row = await read_job(connection, caller.tenant_id, job_id)
-    if row is None:
-        message = f"no job {job_id!r}"
-        raise NotFoundError(message)
-    return JobRead.of(row)
