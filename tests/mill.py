@@ -20,11 +20,12 @@ import httpx2
 import redis
 from sqlalchemy import text
 
-from shared.catalog.deployments import REHEARSAL_PREFIX
+from shared.catalog.deployments import REHEARSAL_PREFIX, Model
 from shared.catalog.tokens import count_input
 from shared.db.accept import NewJob
 from shared.db.engine import Database, is_connection_loss
 from shared.domain.conversation import Message, Role
+from shared.domain.generation import GenerationRequest
 from tests.environment import environment
 from tests.invariants import check_invariants
 from tests.life import Life, new_job
@@ -206,12 +207,18 @@ class Mill:
         await check_invariants(self.life, self.ledger(), accepted)
 
 
+def counted_input(prompt: Message) -> int:
+    """The tokens that the API counts for a chat of this one message."""
+    request = GenerationRequest(model=MODEL, messages=(prompt,))
+    return count_input(request, Model(id=MODEL, context_window=1_000_000))
+
+
 def question(number: int, **changes: Any) -> NewJob:
     """A job with a prompt of its own, counted as the API counts it."""
     prompt = Message(role=Role.USER, content=f"question {number}")
     messages = [{"role": prompt.role, "content": prompt.content}]
     body = {"model": MODEL, "messages": messages, "max_tokens": MAX_TOKENS}
-    counted = {"input_tokens": count_input([prompt]), "max_tokens": MAX_TOKENS}
+    counted = {"input_tokens": counted_input(prompt), "max_tokens": MAX_TOKENS}
     return new_job(**{"route": ROUTE, "request": json.dumps(body), **counted, **changes})
 
 

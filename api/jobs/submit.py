@@ -13,7 +13,7 @@ from api.jobs.parse import LineError
 from api.jobs.schemas import JobSubmit
 from shared.catalog.deployments import route_of
 from shared.catalog.fit import Fitted, fit
-from shared.catalog.tokens import count_inputs
+from shared.catalog.tokens import count_inputs, letters
 from shared.db.accept import Accepted, NewJob, accept
 from shared.db.deployments import why_not
 from shared.db.tenants import Caller
@@ -21,6 +21,7 @@ from shared.domain.errors import (
     IdempotencyMismatchError,
     InvalidRequestError,
     NoDeploymentError,
+    UnknownModelError,
 )
 from shared.domain.generation import sparse
 from shared.domain.ids import IdKind, new_id
@@ -44,8 +45,7 @@ class Submission:
 
 async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[Accepted]:
     """Accept all or none, in order; rings the dispatcher when that is committed."""
-    size = sum(len(turn.text) for s in submissions for turn in s.asked.request.messages)
-    if size > LARGE_BYTES:
+    if letters(submission.asked.request for submission in submissions) > LARGE_BYTES:
         jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions)
     else:
         jobs = _new_jobs(parts, caller, submissions)
@@ -62,8 +62,7 @@ async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]
 
 def _new_jobs(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[NewJob]:
     jobs = []
-    tokens = count_inputs([submission.asked.request.messages for submission in submissions])
-    for submission, input_tokens in zip(submissions, tokens, strict=True):
+    for submission, input_tokens in zip(submissions, _counted(parts, submissions), strict=True):
         try:
             jobs.append(_new_job(parts, caller, submission, input_tokens))
         except InvalidRequestError as error:
@@ -73,7 +72,20 @@ def _new_jobs(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -
     return jobs
 
 
-def _new_job(parts: Parts, caller: Caller, submission: Submission, input_tokens: int) -> NewJob:
+def _counted(parts: Parts, submissions: Sequence[Submission]) -> Sequence[int | None]:
+    """The input tokens of each, counted all at once."""
+    requests = [submission.asked.request for submission in submissions]
+    try:
+        models = [parts.catalog.model(request.model) for request in requests]
+    except UnknownModelError:
+        # One will be refused, but the first that is wrong first: each is counted in its turn.
+        return [None] * len(requests)
+    return count_inputs(requests, models)
+
+
+def _new_job(
+    parts: Parts, caller: Caller, submission: Submission, input_tokens: int | None
+) -> NewJob:
     asked = submission.asked
     fitted = _fit(parts, asked, input_tokens)
     canonical = orjson.dumps(submission.body, option=orjson.OPT_SORT_KEYS)
@@ -96,7 +108,7 @@ def _new_job(parts: Parts, caller: Caller, submission: Submission, input_tokens:
     )
 
 
-def _fit(parts: Parts, asked: JobSubmit, input_tokens: int) -> Fitted:
+def _fit(parts: Parts, asked: JobSubmit, input_tokens: int | None) -> Fitted:
     """The request as its model takes it; an error names the field as the caller wrote it."""
     try:
         return fit(parts.catalog, asked.request, input_tokens, rehearse=asked.rehearse)

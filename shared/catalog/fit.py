@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.catalog.deployments import Catalog, Deployment, Model, route_of
 from shared.catalog.form import CONTENT_OF, require_form
-from shared.catalog.tokens import count_input, most_input
+from shared.catalog.tokens import count_input, least_input, most_input
 from shared.catalog.wires import CONTENT, FOREIGN, NEEDS, SAMPLING, not_taken, uses, without
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest, RequestKind
@@ -44,8 +44,8 @@ def fit(
     changed, unfit = _taken(catalog, request, model, rehearse=rehearse)
     max_tokens = _max_tokens(request, model)
     if input_tokens is None:
-        input_tokens = count_input(request.messages)
-    _require_room(request, model, input_tokens, max_tokens)
+        input_tokens = count_input(request, model)
+    input_tokens = _with_room(request, model, input_tokens, max_tokens)
     if request.kind is not RequestKind.EMBEDDING:
         changed["max_tokens"] = max_tokens
     if request.model != model.id:
@@ -57,7 +57,7 @@ def require_fit(catalog: Catalog, request: GenerationRequest) -> None:
     """Raise what `fit` would; counts tokens only where they may be too many."""
     model = catalog.model(request.model)
     _taken(catalog, request, model, rehearse=False)
-    if most_input(request.messages) + _max_tokens(request, model) > model.context_window:
+    if most_input(request, model) + _max_tokens(request, model) > model.context_window:
         fit(catalog, request)
 
 
@@ -128,16 +128,23 @@ def _settle(
     return frozenset(refusals)
 
 
-def _require_room(
-    request: GenerationRequest, model: Model, input_tokens: int, max_tokens: int
-) -> None:
-    if input_tokens + max_tokens > model.context_window and max_tokens:
+def _with_room(request: GenerationRequest, model: Model, input_tokens: int, max_tokens: int) -> int:
+    """The input tokens, of which there are never more than room. Raises InvalidRequestError.
+
+    They may be an upper estimate: refused is what has no room even by the lower one. What may
+    have none is left to the provider, whose refusal costs nothing.
+    """
+    room = model.context_window - max_tokens
+    if input_tokens <= room or not max_tokens:
+        return input_tokens
+    if (least := least_input(request, model)) > room:
         field = CONTENT_OF[request.kind]
         message = (
-            f"{field}: {input_tokens} input and {max_tokens} output tokens do not fit the "
+            f"{field}: {least} input and {max_tokens} output tokens do not fit the "
             f"context window of {model.id}, {model.context_window}"
         )
         raise InvalidRequestError(message, field=field)
+    return room
 
 
 def _max_tokens(request: GenerationRequest, model: Model) -> int:

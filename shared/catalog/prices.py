@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
 from shared.domain.conversation import FORBID
 
+MOST_SEARCHES: Final = 5
+"""Web searches that one call may make: adapters pass it on where the provider takes a bound."""
 Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=9)]
 
 

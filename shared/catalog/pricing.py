@@ -30,8 +30,6 @@ SLOT_SECONDS: Final = 1800
 """Prices change at whole and half hours."""
 SLOTS_AHEAD: Final = 2
 """A call that is released now may begin, and be priced, an hour later."""
-MOST_SEARCHES: Final = 5
-"""Web searches that one call may make: adapters pass it on where the provider takes a bound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.catalog.fit import fit, require_fit
 from shared.catalog.load import load_catalog
-from shared.catalog.tokens import count_input, most_input
 from shared.catalog.wires import SAMPLING
 from shared.domain.conversation import Message, Role
 from shared.domain.errors import InvalidRequestError, UnknownModelError
@@ -28,28 +25,6 @@ def messages(*texts: str) -> tuple[Message, ...]:
 
 def request(*texts: str, model: str = MINI.id, **options: Any) -> GenerationRequest:
     return GenerationRequest(model=model, messages=messages(*texts), **options)
-
-
-@pytest.mark.parametrize(
-    ("texts", "tokens"),
-    [
-        (("",), 0),
-        (("hello world",), 2),
-        (("antidisestablishmentarianism",), 6),
-        (("2 + 2 = 4",), 7),
-        (("お誕生日おめでとう",), 8),
-        (("tiktoken is great!",), 6),
-        (("tiktoken is great!", "hello world", ""), 8),
-        (("<|endoftext|>",), 7),
-    ],
-)
-def test_tokens_equal_openais_published_examples(texts: tuple[str, ...], tokens: int) -> None:
-    """Source: the cookbook on counting tokens, o200k_base; a control word is plain text."""
-    assert count_input(messages(*texts)) == tokens + FRAME * len(texts) + PRIMING
-
-
-def test_a_long_text_without_spaces_is_counted_in_reasonable_time() -> None:
-    assert count_input(messages("a" * 200_000)) > 20_000
 
 
 def test_a_request_without_a_maximum_gets_the_models_default() -> None:
@@ -78,11 +53,6 @@ def test_what_surely_fits_is_not_counted_and_what_may_not_is() -> None:
         require_fit(
             CATALOG, request(" a" * (room + 1), model="gpt-4o", max_tokens=model.max_output)
         )
-
-
-@given(st.text())
-def test_no_text_has_more_tokens_than_bytes(text: str) -> None:
-    assert count_input(messages(text)) <= most_input(messages(text))
 
 
 @pytest.mark.parametrize("max_tokens", [-1, 0, MINI.max_output + 1])

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from shared.catalog.deployments import Deployment
 from shared.catalog.load import load_catalog
-from shared.catalog.prices import Prices
-from shared.catalog.pricing import CONTEXTS, MOST_SEARCHES, SLOT_SECONDS, price_of, worst_case
+from shared.catalog.prices import MOST_SEARCHES, Prices
+from shared.catalog.pricing import CONTEXTS, SLOT_SECONDS, price_of, worst_case
 from shared.catalog.rate_card import RATE_UNITS, listed, rate_card
 from shared.domain.clock import SystemClock
 from shared.domain.errors import ConfigurationError

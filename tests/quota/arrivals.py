@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from shared.catalog.tokens import count_input
 from shared.domain.conversation import Message, Role
-from tests.mill import MODEL, Mill, question
+from tests.mill import MODEL, Mill, counted_input, question
 from tests.quota.limits import LATENCY, Limits
 
 PROMPT: Final = Message(role=Role.USER, content="How long is a piece of string?")
 PER_TRANSACTION: Final = 1000
-INPUT_TOKENS: Final = count_input([PROMPT])
+INPUT_TOKENS: Final = counted_input(PROMPT)
 
 
 @dataclass(frozen=True, slots=True)

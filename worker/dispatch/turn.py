@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 from shared.broker.line import PublishError
 from shared.broker.publish import Publisher
 from shared.catalog.deployments import Capability, Catalog, Deployment
-from shared.catalog.pricing import MOST_SEARCHES, worst_case
+from shared.catalog.prices import MOST_SEARCHES
+from shared.catalog.pricing import worst_case
 from shared.db.engine import Database
 from shared.db.give_back import give_back
 from shared.db.release import DueJob, Permit, due_jobs, release

@@ -1,0 +1,69 @@
+"""How a family of models counts what is no text, and text by another vocabulary than ours."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+NEW_CLAUDE: Final = (4, 8)
+"""The version from which on Claude has its larger vocabulary of smaller pieces."""
+CLAUDE_VERSION: Final = re.compile(r"claude-[a-z]+-(\d{1,2})(?:-(\d{1,2}))?(?!\d)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Upper estimates, but for `least`."""
+
+    percent: int
+    """Its tokens of a text, of 100 of o200k_base."""
+    least: int
+    """The same, at least."""
+    image: int
+    """Tokens of the largest image."""
+    small_image: int | None = None
+    """Of one that is asked for in low detail; None: detail changes nothing."""
+    page: int
+    """Tokens of one page of a document: its text and its picture."""
+    tools: int = 12
+    """What stands around the tools."""
+    schema: int = 100
+    """What stands around a response schema."""
+
+
+# Images, by the providers' guides on vision. OpenAI: tiles of 170 tokens (5,667 for gpt-4o-mini)
+# and a base, at most 8 tiles; or patches, at most 1,536 (10,000 in original detail) by a factor of
+# 1 to 2.46. Anthropic: patches of 28 pixels, at most 4,784 (1,568 for older models). Google: a
+# fixed number by resolution; older models 258 a tile, at most 17. xAI: at most 7 tiles of 256.
+# A page is a picture and its text, 3,000 tokens at most by Anthropic's guide on PDFs; Google bills
+# the picture alone.
+OPENAI: Final = (100, 100)
+FAMILIES: Final = (
+    (r"gpt-4o-mini", OPENAI, {"image": 48_169, "small_image": 2_833, "page": 4_000}),
+    (r"gpt-4\.1-mini|o4-mini", OPENAI, {"image": 2_642, "page": 4_200}),
+    (r"gpt-[\d.]+-(mini|nano)", OPENAI, {"image": 3_779, "page": 5_300}),
+    (r"gpt-4o", OPENAI, {"image": 1_445, "small_image": 85, "page": 3_000}),
+    (r"gpt-4|o\d", OPENAI, {"image": 1_536, "page": 3_000}),
+    (r"gpt-|chatgpt-|text-embedding-", OPENAI, {"image": 12_000, "page": 5_000}),
+    (r"gemini-[12]", (110, 80), {"image": 4_386, "page": 1_120}),
+    (r"gemini-", (110, 80), {"image": 2_240, "page": 1_120}),
+    (r"grok-", (125, 80), {"image": 1_792, "page": 4_000}),
+)
+"""The start of a name, the percents (at most, at least), and the rest."""
+NEW: Final = Family(percent=175, least=100, image=4_784, page=7_800, tools=1_000, schema=500)
+OLD: Final = Family(percent=125, least=100, image=1_600, page=4_600, tools=600, schema=500)
+ANY: Final = Family(percent=125, least=80, image=16_384, page=4_000)
+"""Of whom nothing is known; the image is the largest of any open model."""
+
+
+@lru_cache(maxsize=1024)
+def family_of(model: str) -> Family:
+    """The family of a model by its name in the price data."""
+    name = model.rpartition("/")[2].lower()
+    if name.startswith("claude-"):
+        found = CLAUDE_VERSION.match(name)
+        version = tuple(int(part or 0) for part in found.groups()) if found else (0, 0)
+        return NEW if version >= NEW_CLAUDE else OLD
+    for pattern, (percent, least), rest in FAMILIES:
+        if re.match(pattern, name):
+            return Family(percent=percent, least=least, **rest)
+    return ANY
