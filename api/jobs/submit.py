@@ -105,6 +105,7 @@ def _new_job(
         max_tokens=fitted.max_tokens,
         idempotency_key=submission.idempotency_key,
         body_hash=hashlib.sha256(canonical).digest(),
+        unfit=fitted.unfit or None,
     )
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.deployments import Catalog
+from shared.db.providers import know
 
 REPORT = text("""
 INSERT INTO deployments (id, ready, reason)
@@ -23,14 +24,8 @@ async def report_deployments(
     connection: AsyncConnection, catalog: Catalog, missing: Mapping[str, str]
 ) -> None:
     """Say of every deployment whether this fleet can call it; `missing`: provider to why not."""
-    deployments = sorted(
-        (
-            catalog.deployment(provider, model)
-            for provider in catalog.providers.values()
-            for model in catalog.models.values()
-        ),
-        key=lambda deployment: deployment.id,
-    )
+    deployments = sorted(catalog.deployments(), key=lambda deployment: deployment.id)
+    await know(connection, list(catalog.providers))
     reasons = [missing.get(deployment.provider.id) for deployment in deployments]
     await connection.execute(
         REPORT,

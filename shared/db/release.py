@@ -22,6 +22,8 @@ class DueJob:
     max_tokens: int
     tried: tuple[str, ...]
     isolated: bool
+    unfit: tuple[str, ...] = ()
+    """Deployments that cannot take it."""
     web_search: bool = False
     """The model may search the web, which costs apart; asked of routes that can."""
 
@@ -77,7 +79,8 @@ SELECT job.*, tenants.weight,
         (SELECT (request -> 'web_search')::boolean FROM payloads WHERE job_id = job.id), false)
     ELSE false END AS web_search
 FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
-    SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated FROM jobs
+    SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated, unfit
+    FROM jobs
     WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
       AND (lane, tenant_id) >= (due.lane, due.tenant_id)
       AND (lane, tenant_id) <= (due.lane, due.tenant_id)
@@ -140,6 +143,7 @@ async def due_jobs(
             max_tokens=row.max_tokens,
             tried=tuple(row.tried),
             isolated=row.isolated,
+            unfit=tuple(row.unfit or ()),
             web_search=row.web_search,
         )
         for row in rows

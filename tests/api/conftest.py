@@ -82,7 +82,8 @@ async def make_key(database_url: str, tenant: str, *scopes: Scope) -> str:
 
 
 EMPTY = """
-TRUNCATE tenants, api_keys, jobs, attempts, workers, deployments, idempotency_keys, ledger, events
+TRUNCATE tenants, api_keys, jobs, attempts, workers, deployments, providers,
+  idempotency_keys, ledger, events
 CASCADE
 """
 

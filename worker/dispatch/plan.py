@@ -17,14 +17,23 @@ class Ask:
     jobs: list[DueJob]
 
 
+def able(jobs: Iterable[DueJob], plan: tuple[Deployment, ...]) -> list[DueJob]:
+    """The jobs that some deployment of the plan can take."""
+    ids = {deployment.id for deployment in plan}
+    return [job for job in jobs if not job.unfit or not ids <= set(job.unfit)]
+
+
 def asks(jobs: Iterable[DueJob], plan: tuple[Deployment, ...]) -> list[Ask]:
-    """Each job goes to the first deployment that it has not tried; after all, to the first.
+    """Each job goes to the first deployment that can take it and that it has not tried.
+
+    After all of them it goes to the first again; each job must be one that `able` gave.
 
     Suspects go through the isolated queue, whoever their provider is.
     """
     grouped: dict[tuple[str, str], Ask] = {}
     for job in jobs:
-        deployment = next((d for d in plan if d.id not in job.tried), plan[0])
+        fit = [d for d in plan if d.id not in job.unfit] if job.unfit else plan
+        deployment = next((d for d in fit if d.id not in job.tried), fit[0])
         queue = ISOLATED_QUEUE if job.isolated else deployment.queue
         ask = grouped.setdefault((deployment.id, queue), Ask(deployment, queue, []))
         ask.jobs.append(job)

@@ -22,7 +22,7 @@ from shared.meters.meter import Meter, Want
 from shared.settings import DispatchSettings
 from worker.dispatch.fair import FairShare
 from worker.dispatch.fleet import Fleet
-from worker.dispatch.plan import Ask, asks
+from worker.dispatch.plan import Ask, able, asks
 from worker.failpoint import Failpoints
 from worker.pipeline.announce import Announcer
 from worker.pipeline.patience import until_answered
@@ -72,11 +72,12 @@ class RouteTurns:
 
     async def take(self) -> Turn:
         """Release what may go now. Raises RedisError, MemoryLostError or a database error."""
-        plan = self._means.catalog.plan(self._route)
+        plan = self._means.fleet.open_of(self._means.catalog.plan(self._route))
         if not plan:
             return Turn()
         async with self._means.database.transaction() as connection:
-            due = await due_jobs(connection, self._route, self._each, searching=_can_search(plan))
+            seen = await due_jobs(connection, self._route, self._each, searching=_can_search(plan))
+        due = able(seen, plan)
         turn = Turn(due=len(due), people_wait=any(job.lane is Lane.INTERACTIVE for job in due))
         for ask in asks(self._fair.order(due), plan):
             await self._serve(ask, turn)
