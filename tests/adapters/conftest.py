@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from tests.adapters.canned import Canned, canned
 from tests.simulator.process import Simulator, running_simulator
 from worker.adapters.openai import OpenAIAdapter
+from worker.adapters.openai_client import FamilyAdapter
 
-Open = Callable[..., OpenAIAdapter]
+Open = Callable[..., FamilyAdapter]
 
 
 class Noon:
@@ -32,17 +35,33 @@ async def simulator(running: Simulator) -> Simulator:
 
 
 @pytest.fixture
+async def provider() -> AsyncIterator[Canned]:
+    """A server that answers as it is told."""
+    async with canned() as said:
+        yield said
+
+
+@pytest.fixture
 async def open_adapter() -> AsyncIterator[Open]:
     """Makes adapters; each is closed with the test."""
-    adapters: list[OpenAIAdapter] = []
+    adapters: list[FamilyAdapter] = []
 
-    def make(url: str, *, key: str | None = "sk-ours", connect: float = 5.0) -> OpenAIAdapter:
-        adapter = OpenAIAdapter(
-            base_url=f"{url}/v1",
+    def make(
+        url: str,
+        *,
+        adapter_class: Callable[..., FamilyAdapter] = OpenAIAdapter,
+        path: str = "/v1",
+        key: str | None = "sk-ours",
+        connect: float = 5.0,
+        **more: Any,
+    ) -> FamilyAdapter:
+        adapter = adapter_class(
+            base_url=url + path,
             key=SecretStr(key) if key else None,
             connections=10,
             connect_timeout=connect,
             clock=Noon(),
+            **more,
         )
         adapters.append(adapter)
         return adapter

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +11,10 @@ import pytest
 from shared.domain.conversation import Message, Role
 from shared.domain.failure import FailureKind
 from shared.domain.generation import FinishReason, GenerationRequest
-from tests.adapters.canned import COMPLETION, Canned, canned
+from tests.adapters.canned import COMPLETION, Canned
 from tests.adapters.conftest import Open
 from tests.simulator.process import MODEL, Simulator
-from worker.adapters.base import Answer, CallError
-from worker.adapters.openai import OpenAIAdapter
+from worker.adapters.base import Adapter, Answer, CallError
 
 REQUEST = GenerationRequest(
     model=MODEL, messages=(Message(role=Role.USER, content="Why tea?"),), max_tokens=50
@@ -23,11 +22,11 @@ REQUEST = GenerationRequest(
 MESSAGE = COMPLETION["choices"][0]["message"]
 
 
-async def call(adapter: OpenAIAdapter, timeout: float = 10.0) -> Answer:
+async def call(adapter: Adapter, timeout: float = 10.0) -> Answer:
     return await adapter.complete(REQUEST, model=MODEL, attempt_id="att_1", timeout=timeout)
 
 
-async def failure(adapter: OpenAIAdapter, timeout: float = 10.0) -> CallError:
+async def failure(adapter: Adapter, timeout: float = 10.0) -> CallError:
     with pytest.raises(CallError) as caught:
         await call(adapter, timeout)
     return caught.value
@@ -36,12 +35,6 @@ async def failure(adapter: OpenAIAdapter, timeout: float = 10.0) -> CallError:
 def completion(**choice: Any) -> dict[str, Any]:
     """A chat completion whose only choice says this instead."""
     return {**COMPLETION, "choices": [{**COMPLETION["choices"][0], **choice}]}
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Canned]:
-    async with canned() as said:
-        yield said
 
 
 @pytest.fixture
@@ -253,6 +246,33 @@ async def test_the_environment_puts_nothing_on_the_wire(
     assert [headers["x-client-request-id"] for headers in sent] == ["att_1", "att_1"]
     assert "leak" not in str(provider.heard)
     assert "openai-organization" not in sent[0]
+
+
+async def test_a_redirect_is_not_followed(provider: Canned, open_adapter: Open) -> None:
+    provider.says({}, 307, location=f"{provider.url}/v2/chat/completions")
+    assert (await failure(open_adapter(provider.url))).kind == FailureKind.NOT_FOUND
+    assert len(provider.heard) == 1, "the prompt goes nowhere else"
+
+
+async def test_a_check_asks_for_the_models_and_costs_nothing(
+    provider: Canned, open_adapter: Open
+) -> None:
+    provider.says({"object": "list", "data": []})
+    adapter = open_adapter(provider.url)
+    await adapter.check(timeout=5)
+    assert provider.asked == ["GET /v1/models HTTP/1.1"]
+    provider.says({"error": {"code": "invalid_api_key", "message": "who?"}}, 401)
+    with pytest.raises(CallError, match="401: who"):
+        await adapter.check(timeout=5)
+
+
+async def test_the_older_name_of_the_bound_is_used_where_it_must_be(
+    provider: Canned, open_adapter: Open
+) -> None:
+    await call(open_adapter(provider.url, legacy_max_tokens=True))
+    [(_, body)] = provider.heard
+    assert body["max_tokens"] == 50
+    assert "max_completion_tokens" not in body
 
 
 async def test_the_wire_carries_exactly_what_was_asked(

@@ -73,7 +73,7 @@ def from_wire(body: Any) -> GenerationResult:
     try:
         choice = body["choices"][0]
         message = choice["message"]
-        content, refusal = text_of(message.get("content")), text_of(message.get("refusal"))
+        content, refusal = text_of(message.get("content")), text_of(message.get("refusal")) or None
         tool_calls = tuple(_calls(message.get("tool_calls") or ()))
         result = GenerationResult(
             content=content or "",
