@@ -28,22 +28,17 @@ KIND_OF_PROSE: Final = (
     ),
     (re.compile(r"(input|prompt) token count", re.IGNORECASE), FailureKind.CONTEXT_LENGTH),
     (re.compile(r"payload size exceeds", re.IGNORECASE), FailureKind.TOO_LARGE),
+    (re.compile(r"permission to access the file", re.IGNORECASE), FailureKind.BAD_REQUEST),
 )
 KIND_OF_GOOGLES_STATUS: Final = {
-    "RESOURCE_EXHAUSTED": FailureKind.RATE_LIMITED,
     "UNAUTHENTICATED": FailureKind.AUTH,
     "PERMISSION_DENIED": FailureKind.AUTH,
     # The account's country or its missing billing, never the request.
     "FAILED_PRECONDITION": FailureKind.AUTH,
     "NOT_FOUND": FailureKind.NOT_FOUND,
-    "INVALID_ARGUMENT": FailureKind.BAD_REQUEST,
-    "OUT_OF_RANGE": FailureKind.BAD_REQUEST,
     "UNAVAILABLE": FailureKind.OVERLOADED,
-    "INTERNAL": FailureKind.SERVER,
-    "UNKNOWN": FailureKind.SERVER,
     "ABORTED": FailureKind.SERVER,
     "CANCELLED": FailureKind.SERVER,
-    "DEADLINE_EXCEEDED": FailureKind.SERVER,
 }
 NOTHING_GRANTED: Final = re.compile(r"\blimit: 0\b(?![.\d])")
 SPENT: Final = re.compile(r"spend(ing)? (cap|limit)|prepa\w+ credits", re.IGNORECASE)

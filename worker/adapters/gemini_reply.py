@@ -104,7 +104,7 @@ def usage_from_wire(body: Mapping[str, Any]) -> Usage | None:
     usage = body.get("usageMetadata")
     if not usage:
         return None
-    thoughts = billable(usage.get("thoughtsTokenCount"))
+    thoughts, tier = billable(usage.get("thoughtsTokenCount")), usage.get("trafficType")
     fed_in = (usage.get("promptTokensDetails"), usage.get("toolUsePromptTokensDetails"))
     return Usage(
         input_tokens=billable(usage.get("promptTokenCount"))
@@ -118,7 +118,7 @@ def usage_from_wire(body: Mapping[str, Any]) -> Usage | None:
             len((each.get("groundingMetadata") or {}).get("webSearchQueries") or ())
             for each in body.get("candidates") or ()
         ),
-        service_tier=usage.get("trafficType"),
+        service_tier=str(tier) if tier else None,
     )
 
 

@@ -15,6 +15,8 @@ class Assembler:
 
     def __init__(self, model: str, clock: Clock, *, calls_before: int = 0) -> None:
         self.response_id: str | None = None
+        self.ended = False
+        """The provider has said why it stopped, or that it blocked the prompt."""
         self._model = model
         self._clock = clock
         self._calls_before = calls_before
@@ -24,12 +26,6 @@ class Assembler:
         self._parts: list[dict[str, Any]] = []
         self._grounding: dict[str, list[Any]] = {}
 
-    @property
-    def ended(self) -> bool:
-        """The provider has said why it stopped, or that it blocked the prompt."""
-        blocked = (self._body.get("promptFeedback") or {}).get("blockReason")
-        return "finishReason" in self._candidate or bool(blocked and not self._candidate)
-
     def eat(self, event: Any) -> list[Delta]:
         """What is new. Raises CallError for an error and WireError for what is no chunk."""
         try:
@@ -38,10 +34,13 @@ class Assembler:
             self.response_id = event.get("responseId") or self.response_id
             # Each chunk's usage is of all until then: the last word wins.
             self._body |= {name: value for name, value in event.items() if name != "candidates"}
-            return list(self._eaten(event.get("candidates") or ()))
+            pieces = list(self._eaten(event.get("candidates") or ()))
+            blocked = (self._body.get("promptFeedback") or {}).get("blockReason")
+            self.ended = bool(self._candidate.get("finishReason") or blocked)
         except MALFORMED as error:
             message = f"the stream holds what is no chunk ({type(error).__name__}: {error})"
             raise WireError(message) from None
+        return pieces
 
     def result(self) -> GenerationResult:
         """The whole answer. Raises WireError without its end, and as `from_wire`."""
