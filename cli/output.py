@@ -11,9 +11,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON lines."
 
 
 def print_json(things: Iterable[Any]) -> None:
-    """One line of JSON each."""
+    """One line of JSON each, there at once: a program may wait for it."""
     for thing in things:
         sys.stdout.write(orjson.dumps(thing, default=str).decode() + "\n")
+        sys.stdout.flush()
 
 
 def say(facts: Mapping[str, Any], words: str, *, as_json: bool) -> None:

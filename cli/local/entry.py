@@ -1,11 +1,11 @@
-"""The words for the local stack: `up`, `down`, `status`, `logs`, `key`, `migrate`."""
+"""The words for the local stack: `up`, `down`, `status`, `logs`, `key`, `migrate`, `simulate`."""
 
 from typing import Annotated
 
 import typer
 
 from cli.errors import told_plainly
-from cli.local import commands, logs, status
+from cli.local import commands, logs, simulate, status
 from cli.local.stack import Want
 from cli.output import AsJson
 
@@ -18,6 +18,15 @@ Examples:
   promptmill up --simulator --detach
 
   promptmill up --workers 2 --port 8000 --flower-port 5555 --logs
+"""
+SIMULATE_EXAMPLES = """
+Examples:
+
+  promptmill simulate --port 9000 --rpm 500 --seed 7
+
+  promptmill simulate --script faults.json --ledger bill.jsonl
+
+  promptmill simulate -- --help
 """
 
 
@@ -102,3 +111,14 @@ def migrate(*, as_json: AsJson = False) -> None:
     """Bring the schema of DATABASE_URL to the newest step."""
     with told_plainly():
         commands.migrate(as_json=as_json)
+
+
+@app.command(
+    "simulate",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog=SIMULATE_EXAMPLES,
+)
+def stand_in(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Stand in for every provider, for tests: no key, no money; Ctrl-C stops it."""
+    with told_plainly():
+        raise typer.Exit(simulate.serve(context.args, as_json=as_json))
