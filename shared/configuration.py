@@ -10,6 +10,8 @@ import structlog
 
 from shared.catalog.deployments import Catalog
 from shared.catalog.load import load_catalog
+from shared.catalog.pricing import unpriced
+from shared.domain.clock import SystemClock
 from shared.domain.errors import ConfigurationError
 from shared.settings import (
     Settings,
@@ -58,6 +60,7 @@ def read_configuration() -> Configuration:
     except ConfigurationError as error:
         problems += error.message.splitlines()
     problems += _unusable_keys(catalog or load_catalog())
+    problems += unpriced(catalog, SystemClock().now()) if catalog else []
     unknown = unknown_variables()
     if problems or settings is None or catalog is None:
         told = {problem.partition(":")[0] for problem in problems}

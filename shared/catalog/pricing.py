@@ -9,7 +9,7 @@ from typing import Any, Final
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo
 
-from shared.catalog.deployments import Deployment
+from shared.catalog.deployments import Catalog, Deployment
 from shared.catalog.prices import Prices
 from shared.catalog.rate_card import RateCard, Rates, listed, rate_card, rounded
 from shared.domain.errors import ConfigurationError
@@ -84,6 +84,17 @@ def worst_case(
     return rounded(
         input_tokens * most.input + max_tokens * most.output + searches * most.search + most.request
     )
+
+
+def unpriced(catalog: Catalog, at: datetime) -> list[str]:
+    """A line for each model whose calls nobody could hold money for, by its provider."""
+    lines = {}
+    for deployment in catalog.deployments():
+        try:
+            worst_case(deployment, input_tokens=0, max_tokens=0, at=at)
+        except ConfigurationError as error:
+            lines[error.message] = f"models.{deployment.model.id}: {error.message}"
+    return list(lines.values())
 
 
 def _terms(deployment: Deployment) -> tuple[str, str, Prices | None]:

@@ -97,6 +97,21 @@ def test_a_good_value_passes(
     assert read_configuration().settings.lease.ttl == 30
 
 
+def test_a_model_without_a_price_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    overlay = tmp_path / "catalog.toml"
+    row = '[models.{}]\ncontext_window = 8000\nprovider = "openai"\n'
+    overlay.write_text(row.format("free") + "prices = {}\n" + row.format("house"))
+    configure(monkeypatch, tmp_path, {"PROMPTMILL_CATALOG": str(overlay)})
+    with pytest.raises(ConfigurationError) as caught:
+        read_configuration()
+    assert caught.value.message == (
+        "models.house: no price of 'openai' is known for model 'house': "
+        "set its price_model or its prices in the catalog"
+    )
+
+
 def test_the_catalog_is_checked_even_when_settings_are_wrong(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
