@@ -1,13 +1,14 @@
 """The simulator, and the real adapter of each target."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from shared.catalog.deployments import Provider
 from shared.domain.clock import SystemClock
 from shared.domain.generation import Delta, GenerationRequest, GenerationResult
+from shared.domain.ids import IdKind, new_id
 from shared.settings import WorkerSettings
 from simulator.ledger import LedgerLine
 from tests.conformance.targets import Target
@@ -26,18 +27,16 @@ class Caller:
     target: Target
     adapter: Adapter
     simulator: Simulator
+    attempt_ids: list[str] = field(default_factory=list)
+    """Of the calls so far."""
 
-    async def answer(
-        self,
-        request: GenerationRequest,
-        told: list[Delta] | None = None,
-        attempt_id: str = "att_1",
-    ) -> Answer:
+    async def answer(self, request: GenerationRequest, told: list[Delta] | None = None) -> Answer:
         """What it answers; with `told`, by a stream."""
+        self.attempt_ids.append(new_id(IdKind.ATTEMPT))
         return await self.adapter.complete(
             replace(request, model=request.model or self.target.model),
             model=request.model or self.target.model,
-            attempt_id=attempt_id,
+            attempt_id=self.attempt_ids[-1],
             timeout=SECONDS,
             told=None if told is None else told.append,
         )
@@ -54,10 +53,10 @@ class Caller:
             await self.answer(request, told)
         return failed.value
 
-    def billed(self, attempt_id: str = "att_1") -> list[LedgerLine]:
-        """What the simulator would charge for this attempt."""
-        lines = self.simulator.ledger()
-        return [line for line in lines if line.client_request_id == attempt_id]
+    def billed(self) -> list[LedgerLine]:
+        """What the simulator would charge for the calls so far, in their order."""
+        lines = {line.client_request_id: line for line in self.simulator.ledger()}
+        return [lines[attempt_id] for attempt_id in self.attempt_ids if attempt_id in lines]
 
 
 Open = Callable[[Target, str], Awaitable[Adapter]]

@@ -35,6 +35,7 @@ NO_EMBEDDINGS: Final = "it has no embeddings"
 NO_COMPLETIONS: Final = "it has no legacy completions"
 NO_THOUGHT: Final = "its thought stays with the provider"
 NOT_SAID: Final = "it does not say what was cached"
+NOT_MARKED: Final = "it caches only what is marked, and nothing is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,11 @@ TARGETS: Final = (
     Target(
         name="Anthropic", adapter="anthropic", path="/anthropic", model="claude-sonnet-5-5",
         llmock="/anthropic",
-        lacks={"embedding": NO_EMBEDDINGS, "legacy completion": NO_COMPLETIONS},
+        lacks={
+            "embedding": NO_EMBEDDINGS,
+            "legacy completion": NO_COMPLETIONS,
+            "cached input": NOT_MARKED,
+        },
     ),
     Target(
         name="Gemini v1", adapter="gemini", path="/gemini", model="gemini-3.8-flash",

@@ -100,9 +100,7 @@ class Witness:
 
 
 @pytest.fixture(params=[each for each in TARGETS if each.llmock], ids=lambda each: each.name)
-async def witness(
-    request: pytest.FixtureRequest, llmock: str, open_target: Open
-) -> Witness:
+async def witness(request: pytest.FixtureRequest, llmock: str, open_target: Open) -> Witness:
     target: Target = request.param
     httpx2.post(f"{llmock}/_llmock/reset", **PLAIN).raise_for_status()
     assert target.llmock is not None
