@@ -1,0 +1,52 @@
+"""From the catalog's rows to adapters, and why a provider has none."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.catalog.deployments import Catalog, Provider
+from shared.catalog.wires import UNSUPPORTED
+from shared.domain.clock import SystemClock
+from shared.settings import WorkerSettings
+from worker.adapters.registry import DIALECTS, Adapters, open_adapters
+
+ROW = Provider(id="p", adapter="openai", base_url="http://127.0.0.1:9", key_variables=("P_KEY",))
+
+
+async def opened(*providers: Provider) -> Adapters:
+    """The adapters of these rows; each is closed again."""
+    catalog = Catalog(providers={row.id: row for row in providers}, models={}, limits={})
+    adapters = open_adapters(catalog, connections=2, settings=WorkerSettings(), clock=SystemClock())
+    await adapters.close()
+    return adapters
+
+
+def test_every_wire_of_the_catalog_has_an_adapter() -> None:
+    assert set(DIALECTS) == set(UNSUPPORTED)
+
+
+async def test_every_dialect_opens_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P_KEY", "sk-ours")
+    rows = [replace(ROW, id=name, adapter=name, api_version="v1") for name in DIALECTS]
+    adapters = await opened(*rows)
+    assert set(adapters.ready) == set(DIALECTS)
+    assert adapters.missing == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (replace(ROW, adapter="telex"), "no adapter is called 'telex'"),
+        (replace(ROW, base_url=None), "no base_url"),
+        (replace(ROW, adapter="azure"), "no api_version"),
+        (replace(ROW, adapter="gemini"), "no api_version"),
+        (replace(ROW, key_variables=("P_KEY", "Q_KEY")), "P_KEY or Q_KEY is not set"),
+    ],
+)
+async def test_a_provider_that_cannot_be_called_says_why(
+    row: Provider, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("P_KEY", raising=False)
+    adapters = await opened(row)
+    assert adapters.ready == {}
+    assert reason in adapters.missing["p"]
