@@ -64,11 +64,9 @@ def test_pieces_are_told_in_order_and_make_the_whole() -> None:
         Delta(reasoning="then."),
         Delta(text="Look:"),
         Delta(tool_call=0, tool_call_id="toolu_1", tool_name="weather"),
-        Delta(tool_call=0),
         Delta(tool_call=0, arguments='{"city": '),
         Delta(tool_call=0, arguments='"Bern"}'),
         Delta(tool_call=1, tool_call_id="toolu_2", tool_name="now"),
-        Delta(tool_call=1),
         Delta(tool_call=2, tool_call_id="toolu_3", tool_name="now"),
     ]
     assert assembler.ended

@@ -30,7 +30,6 @@ KIND_OF_TYPE: Final = {
     "permission_error": FailureKind.AUTH,
     "not_found_error": FailureKind.NOT_FOUND,
     "request_too_large": FailureKind.TOO_LARGE,
-    "api_error": FailureKind.SERVER,
 }
 KIND_OF_PROSE: Final = (
     (re.compile(r"^you have reached your specified", re.IGNORECASE), FailureKind.QUOTA),

@@ -114,7 +114,8 @@ class _Block:
                 self._citations.append(delta["citation"])
             case "input_json_delta":
                 piece = self._keep("input", delta["partial_json"])
-                return Delta(tool_call=self._call, arguments=piece) if self.is_call else None
+                if piece and self.is_call:
+                    return Delta(tool_call=self._call, arguments=piece)
             case _:
                 pass
         return None
