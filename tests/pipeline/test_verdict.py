@@ -1,5 +1,6 @@
 """Each way a call can end: what becomes of the job, its tries, its money and its deployment."""
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import orjson
@@ -106,7 +107,7 @@ def test_a_named_wait_is_obeyed(kind: FailureKind, end: End) -> None:
 def test_a_failure_that_was_billed_is_charged_exactly(kind: FailureKind, end: End) -> None:
     usage = Usage(input_tokens=1000, output_tokens=100)
     billed = CallError(kind, "words", usage=usage)
-    price = price_called(CATALOG.find(DEPLOYMENT), usage, SystemClock())
+    price = price_called(CATALOG.find(DEPLOYMENT), usage, SystemClock(), 1)
     assert price is not None
     leaving = failed(attempt(), billed, 1, price).leaving
     assert leaving.cost_nano == price.cost_nano > 0
@@ -195,3 +196,20 @@ def test_an_answer_without_a_price_stands_and_its_hold_is_charged() -> None:
     assert leaving.job_state is JobState.SUCCEEDED
     assert (leaving.cost_nano, leaving.price) == (None, None)
     assert orjson.loads(leaving.usage or "")["input_tokens"] == 1
+
+
+def test_a_call_is_priced_as_of_when_it_was_sent() -> None:
+    """A price doubled with the new year, and the answer came a second after it."""
+
+    class JustAfterMidnight:
+        def now(self) -> datetime:
+            return datetime(2027, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+    usage = Usage(input_tokens=100, output_tokens=10)
+    gemini = CATALOG.find("gemini/gemini-3.8-flash")
+    before, after = (
+        price_called(gemini, usage, JustAfterMidnight(), latency_ms) for latency_ms in (1_001, 999)
+    )
+    assert before
+    assert after
+    assert after.cost_nano == 2 * before.cost_nano == 2 * (100 * 750 + 10 * 3_750)

@@ -12,6 +12,7 @@ from shared.broker.publish import Publisher
 from shared.catalog.deployments import Capability, Catalog, Deployment
 from shared.catalog.prices import MOST_SEARCHES
 from shared.catalog.pricing import worst_case
+from shared.catalog.wires import not_taken
 from shared.db.engine import Database
 from shared.db.give_back import give_back
 from shared.db.release import DueJob, Permit, due_jobs, release
@@ -169,4 +170,8 @@ class RouteTurns:
 
 
 def _can_search(plan: Sequence[Deployment]) -> bool:
-    return any(Capability.WEB_SEARCH in each.model.capabilities for each in plan)
+    return any(
+        Capability.WEB_SEARCH in each.model.capabilities
+        and Capability.WEB_SEARCH not in not_taken(each.provider)
+        for each in plan
+    )

@@ -82,8 +82,9 @@ async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
     try:
         answer = await _call(attempt, steps)
     except CallError as error:
-        price = price_called(steps.catalog.find(attempt.deployment), error.usage, steps.clock)
-        return failed(attempt, error, _milliseconds(began), price)
+        deployment, latency_ms = steps.catalog.find(attempt.deployment), _milliseconds(began)
+        price = price_called(deployment, error.usage, steps.clock, latency_ms)
+        return failed(attempt, error, latency_ms, price)
     except Exception as error:
         log.exception("adapter_broke", attempt_id=attempt.attempt_id)
         broken = CallError(FailureKind.INTERNAL, f"{type(error).__name__}: {error}"[:500])

@@ -140,7 +140,7 @@ def _next_state(verdict: Verdict, *, exhausted: bool) -> JobState:
 
 
 def price_called(
-    deployment: Deployment, usage: Usage | None, clock: Clock, latency_ms: int = 0
+    deployment: Deployment, usage: Usage | None, clock: Clock, latency_ms: int
 ) -> Price | None:
     """What a call cost that just ended; None where usage or price are unknown.
 
