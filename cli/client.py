@@ -1,7 +1,7 @@
 """The HTTP client of the command: the native API, every error a sentence."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, Final
@@ -96,6 +96,23 @@ class Client:
         except httpx2.TransportError as error:
             message = f"the API at {self._where} does not answer ({type(error).__name__})"
             raise UnavailableError(message) from None
+        return self._body_of(response)
+
+    async def lines(self, path: str, headers: dict[str, str]) -> AsyncGenerator[str]:
+        """The lines of a reply that lasts. Raises UnavailableError when it breaks off."""
+        try:
+            async with self._http.stream("GET", path, headers=headers) as response:
+                if not response.is_success:
+                    await response.aread()
+                    self._body_of(response)
+                async for line in response.aiter_lines():
+                    yield line
+        except httpx2.TransportError as error:
+            message = f"the API at {self._where} is gone ({type(error).__name__})"
+            raise UnavailableError(message) from None
+
+    def _body_of(self, response: httpx2.Response) -> dict[str, Any]:
+        """The JSON of a reply; RefusedError or UnavailableError says why there is none."""
         if response.status_code >= 500:
             message = f"the API at {self._where} answered {response.status_code}"
             raise UnavailableError(message)

@@ -1,12 +1,15 @@
 """How a word that waits for jobs ends: what it prints, and its exit code."""
 
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import typer
 
+from cli.client import Client
 from cli.errors import Exit, stderr
 from cli.jobs import show
+from cli.jobs.stream import Printer, tell_answer
 from cli.jobs.submit import wait_for
 from cli.jobs.watch import LEFT, watch_all, watch_ids
 from cli.output import print_json
@@ -20,8 +23,23 @@ OUTAGE_SECONDS: Final = 60.0
 
 def waited(server: Server, job_id: str) -> dict[str, Any]:
     """The job when it has ended; Ctrl-C says how to get it later."""
+    return _told(server, lambda api: wait_for(api, job_id), job_id)
+
+
+def streamed(server: Server, job_id: str, *, as_json: bool) -> None:
+    """The answer as it comes; Ctrl-C says how to get it later."""
+    printer = Printer(as_json=as_json)
+    job = _told(
+        server, lambda api: tell_answer(api, job_id, printer, patience=OUTAGE_SECONDS), job_id
+    )
+    end_of_job(job)
+
+
+def _told(
+    server: Server, what: Callable[[Client], Awaitable[dict[str, Any]]], job_id: str
+) -> dict[str, Any]:
     try:
-        return talk(server, lambda api: wait_for(api, job_id), patience=OUTAGE_SECONDS)
+        return talk(server, what, patience=OUTAGE_SECONDS)
     except KeyboardInterrupt:
         note = f"stopped waiting; the job goes on: promptmill results {job_id}"
         stderr.print(f"\npromptmill: {note}", markup=False)
@@ -59,6 +77,11 @@ def end_of_answer(job: dict[str, Any], *, as_json: bool) -> None:
         print_json([job])
     elif job["result"] is not None:
         sys.stdout.write(f"{job['result']['content']}\n")
+    end_of_job(job)
+
+
+def end_of_job(job: dict[str, Any]) -> None:
+    """What the answer cost, or why there is none."""
     if job["result"] is None:
         error = job["error"] or {"kind": job["state"], "message": job["state"]}
         stderr.print(f"promptmill: {error['kind']}: {error['message']}", markup=False)

@@ -26,9 +26,13 @@ class Submission:
     rehearse: bool
     batch: str | None
     idempotency_key: str | None
+    stream: bool = False
+    """The answer shall be told while it comes."""
 
     def job(self, request: dict[str, Any], batch: str | None) -> dict[str, Any]:
         """A job as the API takes it."""
+        if self.stream:
+            request = {**request, "stream": True}
         job = {"request": request, "lane": self.lane, "rehearse": self.rehearse}
         return {**job, "batch": batch} if batch else job
 

@@ -7,7 +7,7 @@ import typer
 
 from cli.errors import InputError, stderr
 from cli.jobs.choose import check_lane
-from cli.jobs.ending import end_of_answer, waited, watch_sum
+from cli.jobs.ending import end_of_answer, streamed, waited, watch_sum
 from cli.jobs.submit import Submission, read_prompt, submit_file, submit_prompt
 from cli.local.environment import Surroundings
 from cli.output import AsJson, print_json
@@ -32,9 +32,11 @@ Examples:
 
   promptmill submit --file questions.csv --prompt "{{question}}" --batch tuesday
 
+  promptmill submit "Tell me a story." --lane interactive --stream
+
   git diff | promptmill submit --system "Review this diff." --lane interactive --wait
 
-Exit codes: 0 accepted (with --wait: answered), 1 no answer, 2 refused, 130 interrupted.
+Exit codes: 0 accepted (with --wait or --stream: answered), 1 no answer, 2 refused, 130 interrupted.
 """
 Text = Annotated[
     str | None, typer.Argument(metavar="PROMPT", help="The prompt; stdin where absent.")
@@ -68,11 +70,16 @@ def submit(  # noqa: PLR0913 - each is an option
     idempotency_key: IdempotencyKey = None,
     rehearse: Rehearse = False,
     wait: Annotated[bool, typer.Option("--wait", help="Print the answer.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print the answer while it comes.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit one prompt, or a file of them; the jobs go on without this command."""
     check_lane(lane)
     _one_source(text, file, prompt)
+    if stream and file is not None:
+        raise InputError("--stream goes with one prompt, not with a --file")
     wish = Wish(
         prompt=prompt if file else read_prompt(text),
         system=system,
@@ -81,7 +88,12 @@ def submit(  # noqa: PLR0913 - each is an option
         temperature=temperature,
     )
     submission = Submission(
-        wish=wish, lane=lane, rehearse=rehearse, batch=batch, idempotency_key=idempotency_key
+        wish=wish,
+        lane=lane,
+        rehearse=rehearse,
+        batch=batch,
+        idempotency_key=idempotency_key,
+        stream=stream,
     )
     if file is None:
         _submit_one(server, submission, wait=wait, as_json=as_json)
@@ -98,8 +110,11 @@ def _one_source(text: str | None, file: Path | None, prompt: str | None) -> None
 
 def _submit_one(server: Server, submission: Submission, *, wait: bool, as_json: bool) -> None:
     job = talk(server, lambda api: submit_prompt(api, submission))
-    if wait:
+    if wait or submission.stream:
         stderr.print(f"{job['id']} {job['state']}", markup=False)
+    if submission.stream:
+        streamed(server, job["id"], as_json=as_json)
+    elif wait:
         end_of_answer(waited(server, job["id"]), as_json=as_json)
     elif as_json:
         print_json([job])

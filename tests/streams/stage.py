@@ -15,6 +15,7 @@ from shared.domain.generation import Delta
 from shared.doorbell import Bell, Doorbell
 from shared.redis_client import connect_redis
 from shared.settings import StreamSettings
+from shared.streamlog import START, Entry, read_logs
 from tests.life import Life, answered, new_job
 from tests.mill import eventually
 from tests.streams.watching import Watcher
@@ -68,6 +69,13 @@ class Stage:
         await redis.aclose()
         if self.tellers:
             self.tellers[-1][0].end(attempt.attempt_id)
+
+    async def logs(self, *job_ids: str) -> list[list[Entry]]:
+        """What stands in the logs of these jobs."""
+        redis = connect_redis(self.redis_url)
+        found = await read_logs(redis, [(job_id, START) for job_id in job_ids])
+        await redis.aclose()
+        return found
 
     def watcher(self, job_id: str, **options: Any) -> tuple[Watcher, asyncio.Task[None]]:
         """Somebody who watches the job."""
