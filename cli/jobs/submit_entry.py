@@ -49,6 +49,7 @@ IdempotencyKey = Annotated[
     str | None,
     typer.Option("--idempotency-key", help="The same key is the same job, ever so often sent."),
 ]
+Stream = Annotated[bool, typer.Option("--stream", help="Print the answer while it comes.")]
 
 app = typer.Typer()
 
@@ -70,16 +71,12 @@ def submit(  # noqa: PLR0913 - each is an option
     idempotency_key: IdempotencyKey = None,
     rehearse: Rehearse = False,
     wait: Annotated[bool, typer.Option("--wait", help="Print the answer.")] = False,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Print the answer while it comes.")
-    ] = False,
+    stream: Stream = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit one prompt, or a file of them; the jobs go on without this command."""
     check_lane(lane)
-    _one_source(text, file, prompt)
-    if stream and file is not None:
-        raise InputError("--stream goes with one prompt, not with a --file")
+    _one_source(text, file, prompt, stream=stream)
     wish = Wish(
         prompt=prompt if file else read_prompt(text),
         system=system,
@@ -101,7 +98,9 @@ def submit(  # noqa: PLR0913 - each is an option
         _submit_file(server, file, submission, wait=wait, as_json=as_json)
 
 
-def _one_source(text: str | None, file: Path | None, prompt: str | None) -> None:
+def _one_source(text: str | None, file: Path | None, prompt: str | None, *, stream: bool) -> None:
+    if stream and file is not None:
+        raise InputError("--stream goes with one prompt, not with a --file")
     if file is not None and text is not None:
         raise InputError("give a prompt or a --file, not both")
     if file is None and prompt is not None:
