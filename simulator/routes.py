@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
+from urllib.parse import unquote
 
 from simulator.account import Account
 from simulator.control import Control
@@ -12,6 +13,8 @@ from simulator.faults import Script
 from simulator.http import Handler, Request, Response
 from simulator.shelf import Shelf
 from simulator.wires.anthropic import AnthropicMessages, anthropic_models, count_tokens
+from simulator.wires.gemini import GeminiEmbed, GeminiGenerate, gemini_model, gemini_models
+from simulator.wires.gemini import count_tokens as gemini_count
 from simulator.wires.models import openai_models
 from simulator.wires.openai_chat import OpenAIChat
 from simulator.wires.wire import Json, Wire
@@ -32,6 +35,19 @@ TELLS: Final[dict[tuple[str, str], tuple[str, Wire, Told]]] = {
     ),
 }
 """What costs nothing."""
+GEMINI: Final = r"/gemini/v1(?:beta)?/models"
+CALL_PATTERNS: Final[tuple[tuple[str, str, Wire], ...]] = (
+    (rf"{GEMINI}/[^/:]+:generateContent", "gemini", GeminiGenerate(stream=False)),
+    (rf"{GEMINI}/[^/:]+:streamGenerateContent", "gemini", GeminiGenerate(stream=True)),
+    (rf"{GEMINI}/[^/:]+:batchEmbedContents", "gemini", GeminiEmbed(batch=True)),
+    (rf"{GEMINI}/[^/:]+:embedContent", "gemini", GeminiEmbed(batch=False)),
+)
+"""The same as CALLS, where a model or deployment is in the path."""
+TELL_PATTERNS: Final[tuple[tuple[str, str, str, Wire, Told], ...]] = (
+    ("GET", GEMINI, "gemini", GeminiEmbed(batch=True), gemini_models),
+    ("GET", rf"{GEMINI}/[^/:]+", "gemini", GeminiEmbed(batch=True), gemini_model),
+    ("POST", rf"{GEMINI}/[^/:]+:countTokens", "gemini", GeminiEmbed(batch=True), gemini_count),
+)
 
 
 @dataclass(slots=True)
@@ -49,7 +65,7 @@ class Routes:
         matching = (
             handler
             for verb, pattern, handler in self.patterns
-            if verb == method and pattern.fullmatch(path)
+            if verb == method and pattern.fullmatch(unquote(path))
         )
         return next(matching, None)
 
@@ -67,7 +83,15 @@ def routes(accounts: Mapping[str, Account], script: Script) -> Routes:
         exact["POST", path] = partial(accounts[name].serve, wire)
     for (method, path), (name, wire, told) in TELLS.items():
         exact[method, path] = _telling(accounts[name], wire, told)
-    return Routes(exact)
+    patterns: list[tuple[str, re.Pattern[str], Handler]] = [
+        ("POST", re.compile(pattern), partial(accounts[name].serve, wire))
+        for pattern, name, wire in CALL_PATTERNS
+    ]
+    patterns += [
+        (method, re.compile(pattern), _telling(accounts[name], wire, told))
+        for method, pattern, name, wire, told in TELL_PATTERNS
+    ]
+    return Routes(exact, patterns)
 
 
 def _telling(account: Account, wire: Wire, told: Told) -> Callable[[Request], Awaitable[Response]]:
