@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from api import errors, health
 from api.account import keys
 from api.account import routes as account
+from api.catalog import models, providers
 from api.deps import Parts
 from api.jobs import events, explain
 from api.jobs import routes as jobs
@@ -52,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.leaving = False
-    for room in (jobs, events, explain, account, keys, health):
+    for room in (jobs, events, explain, account, keys, models, providers, health):
         app.include_router(room.router)
     errors.install(app)
     caps = {jobs.BULK_PATH: settings.api.max_bulk_bytes}

@@ -11,6 +11,7 @@ from cli.jobs import submit_entry as submit
 from cli.local import entry as local
 from cli.operations import entry as operations
 from cli.output import AsJson, say
+from cli.providers import entry as providers
 from cli.run import entry as run
 from cli.server import entry as server
 
@@ -25,6 +26,7 @@ for room in (run.app, submit.app, jobs.app, server.app, local.app, doctor.app, o
     app.add_typer(room)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(providers.app, name="providers")
 
 
 @app.command(epilog="Examples:\n\n  promptmill version")

@@ -37,6 +37,7 @@ from worker.pipeline.run import Steps, run
 from worker.pipeline.slots import Slots
 from worker.pipeline.start import Starter
 from worker.pipeline.telling import Teller
+from worker.upkeep.checker import Checker
 from worker.upkeep.rescuer import Rescuer
 from worker.upkeep.sweeper import Sweeper
 
@@ -250,7 +251,7 @@ class MillEngine:
             self._listen_for_cancels,
         ]
         if self._dispatcher is not None:
-            services.append(self._dispatcher.run)
+            services += [self._dispatcher.run, Checker(self._database, self._adapters).run]
         self._services = [
             asyncio.create_task(kept_alive(service.__qualname__, service)) for service in services
         ]

@@ -1,5 +1,6 @@
 """Why a job stands where it stands, over HTTP: what it waits for, and what was tried."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
@@ -13,6 +14,7 @@ from shared.broker.messages import ISOLATED_QUEUE
 from shared.catalog.deployments import Deployment
 from shared.db import explain, workers
 from shared.db.deployments import why_not
+from shared.db.providers import closed, why_off
 from shared.db.read import read_job
 from shared.domain.attempt import AttemptState
 from shared.domain.errors import NotFoundError
@@ -122,9 +124,10 @@ async def _waiting(
     plan = parts.catalog.plan(place.route)
     if not plan:
         return Waiting(reason="no_deployment", detail="no provider of the catalog serves it")
-    if reason := await why_not(connection, [deployment.id for deployment in plan]):
+    able, reason = await _able(connection, plan, place)
+    if reason is not None:
         return Waiting(reason="no_deployment", detail=reason)
-    deployment = _next(plan, place.tried)
+    deployment = _next(able, place.tried)
     queue = ISOLATED_QUEUE if place.isolated else deployment.queue
     capacity = (await workers.capacity(connection)).get(queue, 0)
     flying = await explain.in_flight(connection, [deployment.id])
@@ -140,7 +143,23 @@ async def _waiting(
     )
 
 
-def _next(plan: tuple[Deployment, ...], tried: tuple[str, ...]) -> Deployment:
+async def _able(
+    connection: AsyncConnection, plan: Sequence[Deployment], place: explain.Place
+) -> tuple[list[Deployment], str | None]:
+    """The deployments that it can be released to now, or why there is none."""
+    off = await why_off(connection, [deployment.provider.id for deployment in plan])
+    if reason := off or await why_not(connection, [deployment.id for deployment in plan]):
+        return [], reason
+    shut = await closed(connection)
+    able = [
+        each
+        for each in plan
+        if shut.isdisjoint({each.id, each.provider.id}) and each.id not in place.unfit
+    ]
+    return able, None if able else "who could take it is disabled or has no credential"
+
+
+def _next(plan: Sequence[Deployment], tried: tuple[str, ...]) -> Deployment:
     """The deployment that the dispatcher will ask for it."""
     return next((deployment for deployment in plan if deployment.id not in tried), plan[0])
 

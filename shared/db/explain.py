@@ -45,6 +45,7 @@ SELECT (SELECT count(*) FROM attempts
 
 PLACE = text("""
 SELECT tenant_id, id AS job_id, route, lane, isolated, tried,
+       coalesce(unfit, '{}') AS unfit,
        open_attempt IS NOT NULL AS released
 FROM jobs WHERE id = :job_id AND tenant_id = :tenant_id
 """)
@@ -61,6 +62,8 @@ class Place:
     isolated: bool
     tried: tuple[str, ...]
     """Deployments that it shall not meet again."""
+    unfit: tuple[str, ...]
+    """Deployments that cannot take it."""
     released: bool
     """An attempt is minted; a worker takes it next."""
 
@@ -105,6 +108,7 @@ async def read_place(connection: AsyncConnection, tenant_id: str, job_id: str) -
         lane=row.lane,
         isolated=row.isolated,
         tried=tuple(row.tried),
+        unfit=tuple(row.unfit),
         released=row.released,
     )
 

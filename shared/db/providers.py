@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-WORKER = "worker"
+from shared.catalog.deployments import Deployment
+
+WORKER: Final = "worker"
 """Who switched a provider off because its quota is used up."""
 
 KNOW = text("""
@@ -80,7 +82,7 @@ FROM (SELECT deployment, state, latency_ms FROM attempts ORDER BY id DESC LIMIT 
 WHERE state = 'answered' AND latency_ms IS NOT NULL
 GROUP BY provider
 """)
-NEWEST_CALLS = 1000
+NEWEST_CALLS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,13 @@ class Standings:
     """Deployment to what living workers said of it; empty while none lives."""
     calls: dict[str, Row[Any]]
     """Provider to what the newest calls took."""
+
+    def callable(self, deployment: Deployment) -> bool | None:
+        """It has a credential and its provider is on; None where no living worker said."""
+        row, said = self.rows.get(deployment.provider.id), self.ready.get(deployment.id)
+        if row is not None and not row.enabled:
+            return False
+        return None if said is None else bool(said.ready)
 
 
 async def know(connection: AsyncConnection, ids: Sequence[str]) -> None:

@@ -205,7 +205,8 @@ def test_a_submission_may_wait_for_its_answer(api: Api) -> None:
 def test_a_model_without_a_key_is_refused_with_the_variable(api: Api) -> None:
     api.sql(
         "INSERT INTO deployments VALUES"
-        " ('openai/gpt-4.1-mini', false, 'OPENAI_API_KEY is not set for the workers')"
+        " ('openai/gpt-4.1-mini', false, 'OPENAI_API_KEY is not set for the workers'),"
+        " ('azure/gpt-4.1-mini', false, 'provider azure has no base_url in this stack')"
     )
     with api.client() as client:
         response = client.post("/api/v1/jobs", json=job_body())

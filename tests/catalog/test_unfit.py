@@ -181,7 +181,7 @@ def test_one_deployment_that_can_take_it_is_enough_and_the_others_are_named(tmp_
     catalog = load_catalog(overlay, simulator_url="http://127.0.0.1:5")
     searching, seeded = request(web_search=True), request(seed=1)
     assert fit(catalog, request()).unfit == ()
-    assert fit(catalog, searching).unfit == ("openai/gpt-4.1",)
+    assert fit(catalog, searching).unfit == ("openai/gpt-4.1", "azure/gpt-4.1")
     assert fit(catalog, searching, rehearse=True).unfit == ("simulator/gpt-4.1",)
     assert fit(catalog, seeded).unfit == ("openai-responses/gpt-4.1",)
     both = request(web_search=True, seed=1)

@@ -92,7 +92,7 @@ def test_an_unknown_model_is_refused_once_with_near_names(light: Command) -> Non
 def test_a_missing_key_names_the_variable_and_the_way_out(light: Command) -> None:
     light.write("p.jsonl", [GOOD])
     message = refused(light, "p.jsonl", "--prompt", "{{question}}")
-    assert "OPENAI_API_KEY is not set" in message
+    assert "OPENAI_API_KEY or AZURE_OPENAI_KEY is not set" in message
     assert "--rehearse" in message
 
 

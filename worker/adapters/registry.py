@@ -116,10 +116,14 @@ def _reason_missing(provider: Provider) -> str | None:
     if provider.adapter not in DIALECTS:
         return f"provider {provider.id}: no adapter is called {provider.adapter!r}"
     if not provider.base_url:
-        return f"provider {provider.id} has no base_url in this stack"
+        nowhere = f"provider {provider.id} has no base_url in this stack"
+        return _unset(provider.base_url_variables) or nowhere
     if provider.adapter in VERSIONED and not provider.api_version:
         return f"provider {provider.id} has no api_version, which its wire wants"
     if provider.key_variables and provider_key(provider.key_variables) is None:
-        names = " or ".join(provider.key_variables)
-        return f"{names} is not set for the workers"
+        return _unset(provider.key_variables)
     return None
+
+
+def _unset(variables: tuple[str, ...]) -> str | None:
+    return f"{' or '.join(variables)} is not set for the workers" if variables else None
