@@ -17,11 +17,16 @@ from simulator.wires.gemini import GeminiEmbed, GeminiGenerate, gemini_model, ge
 from simulator.wires.gemini import count_tokens as gemini_count
 from simulator.wires.models import openai_models
 from simulator.wires.openai_chat import OpenAIChat
+from simulator.wires.openai_plain import OpenAICompletions, OpenAIEmbeddings
+from simulator.wires.openai_responses import OpenAIResponses
 from simulator.wires.wire import Json, Wire
 
 Told = Callable[[Request, Shelf], Json]
 CALLS: Final[dict[str, tuple[str, Wire]]] = {
     "/v1/chat/completions": ("openai", OpenAIChat()),
+    "/v1/responses": ("openai", OpenAIResponses()),
+    "/v1/embeddings": ("openai", OpenAIEmbeddings()),
+    "/v1/completions": ("openai", OpenAICompletions()),
     "/anthropic/v1/messages": ("anthropic", AnthropicMessages()),
 }
 """POST: a path, the account that pays and the wire."""

@@ -7,23 +7,21 @@ import orjson
 from pydantic import Field, PositiveInt
 
 from simulator.call import Call, Reply, Tool
-from simulator.counting import PER_FILE, PER_IMAGE, count_prompt
+from simulator.counting import count_prompt
 from simulator.http import Request
-from simulator.prefixes import BLOCK_TOKENS, FEWEST
+from simulator.prefixes import FEWEST
 from simulator.shelf import Shelf
 from simulator.wires.openai_chunks import chunks, completion, usage
 from simulator.wires.openai_errors import OpenAIErrors
+from simulator.wires.openai_reading import PART_TOKENS, chosen_tools, remember, thought_of
 from simulator.wires.wire import (
     MODEL_MAXIMUM,
-    THOUGHT_OF_EFFORT,
     Json,
     Loose,
     invalid,
     parsed,
-    tools_to_call,
 )
 
-PART_TOKENS: Final = {"image_url": PER_IMAGE, "input_image": PER_IMAGE, "file": PER_FILE}
 ANY_OBJECT: Final[Json] = {"type": "object", "properties": {"answer": {"type": "string"}}}
 """What json_object gives."""
 
@@ -181,15 +179,6 @@ def _extras(body: ChatBody) -> Mapping[str, Any]:
     return WITH_USAGE if wanted else WITHOUT_USAGE
 
 
-def remember(call: Call, shelf: Shelf, *, writes: bool) -> None:
-    """What of a long prompt is cached, and what is written to the cache where that is billed."""
-    call.prefix = shelf.prefixes.blocks(call.model, call.text)
-    call.cached_tokens = shelf.prefixes.shared_tokens(call.prefix, call.input_tokens)
-    if writes:
-        whole = call.input_tokens // BLOCK_TOKENS * BLOCK_TOKENS
-        call.cache_write_tokens = whole - call.cached_tokens
-
-
 def _add_parts(call: Call, body: ChatBody) -> None:
     """All that a plain question has not."""
     _check_results(body.messages)
@@ -206,29 +195,6 @@ def _add_parts(call: Call, body: ChatBody) -> None:
             prompt=call.text,
         )
     call.schema = _schema(body.response_format)
-
-
-def chosen_tools(
-    tools: tuple[Tool, ...], choice: str | Json | None, *, parallel: bool, prompt: str
-) -> tuple[Tool, ...]:
-    """What the answer calls, as `tool_choice` has it, nested or flat."""
-    if choice == "none":
-        return ()
-    only = None
-    if isinstance(choice, dict):
-        only = choice.get("name") or choice.get("function", {}).get("name")
-        if only not in {tool.name for tool in tools}:
-            raise invalid(f"Tool choice {only!r} not found in 'tools'.", param="tool_choice")
-    return tools_to_call(tools, only=only, parallel=parallel, prompt=prompt)
-
-
-def thought_of(effort: str | None) -> int:
-    """About how many tokens are thought. Raises BadCallError for a word that is none."""
-    if effort is None:
-        return 0
-    if effort not in THOUGHT_OF_EFFORT:
-        raise invalid(f"Invalid value: {effort!r}.", param="reasoning_effort", code="invalid_value")
-    return THOUGHT_OF_EFFORT[effort]
 
 
 def _schema(given: ResponseFormat | None) -> Mapping[str, Any] | None:
