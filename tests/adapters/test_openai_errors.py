@@ -54,6 +54,7 @@ DOCUMENTED: list[tuple[str, int, Any, dict[str, str], FailureKind, float | None]
     ("server", 500, error(kind="server_error"), {}, K.SERVER, None),
     ("gateway", 502, b"<html>bad gateway</html>", {}, K.SERVER, None),
     ("overload", 503, error(code="server_is_overloaded"), {}, K.OVERLOADED, None),
+    ("unavailable", 503, error(kind="server_error"), {}, K.OVERLOADED, None),
     ("timeout", 504, b"", {}, K.SERVER, None),
     *(
         ("spent", 429, error(kind="insufficient_quota", code=code), {}, K.QUOTA, None)

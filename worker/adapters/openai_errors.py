@@ -44,7 +44,6 @@ KIND_OF_CODE: Final = {
     "server_is_overloaded": FailureKind.OVERLOADED,
     "overloaded_error": FailureKind.OVERLOADED,
     "NoCapacity": FailureKind.OVERLOADED,
-    "server_error": FailureKind.SERVER,
     "vector_store_timeout": FailureKind.SERVER,
     # These come without a status of their own, in a response that failed.
     "data_residency_mismatch": FailureKind.BAD_REQUEST,
