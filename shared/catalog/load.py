@@ -16,8 +16,10 @@ SECTIONS: Final = ("providers", "models", "deployments", "limits", "aliases")
 OF_NAMES: Final = frozenset({"aliases"})
 """Sections of plain names; the others hold tables."""
 UPSTREAM: Final = "upstream"
-MODEST: Final = {"context_window": 32_768, "max_output": 4096}
+MODEST: Final[Mapping[str, Any]] = {"context_window": 32_768, "max_output": 4096}
 """Of a model that a provider's row lists and no row describes."""
+FREE: Final[Mapping[str, Any]] = {"prices": {}}
+"""Beside that, unless it is told what the model costs."""
 NOTHING_SET: Final[Mapping[str, str]] = {}
 T = TypeVar("T")
 
@@ -96,7 +98,9 @@ def _add_listed_models(source: str, table: dict[str, Any]) -> None:
         for name in listed:
             described = table["models"].get(name, {})
             if "provider" not in described and "context_window" not in described:
-                table["models"][name] = {"provider": provider_id, **MODEST, **described}
+                price = {} if "price_model" in described else FREE
+                modest = {"provider": provider_id, **MODEST, **price}
+                table["models"][name] = {**modest, **described}
 
 
 def _set_addresses(

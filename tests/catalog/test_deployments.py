@@ -1,5 +1,6 @@
 """The catalog: what is built in, what an overlay changes, and how a mistake in it is told."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,13 @@ import pytest
 from shared.catalog.aliases import variables_of
 from shared.catalog.deployments import Limits, route_of
 from shared.catalog.load import load_catalog
+from shared.catalog.prices import Prices
+from shared.catalog.wires import UNSUPPORTED, USER_ID
 from shared.domain.errors import ConfigurationError, UnknownModelError
+from shared.domain.generation import RequestKind
 
 CATALOG = load_catalog()
+PAPERS = Path(__file__).parents[2] / "docs"
 
 
 def overlay(folder: Path, text: str) -> Path:
@@ -79,8 +84,34 @@ def test_one_row_makes_a_compatible_server_serve_its_models(tmp_path: Path) -> N
     assert (llama.id, llama.upstream, llama.queue) == ("ollama/llama-4", "llama-4", "ollama")
     assert (llama.model.context_window, llama.model.max_output) == (32_768, 4096)
     assert llama.model.capabilities == {"tools"}
+    assert llama.prices == Prices()
     served_by = [each.provider.id for each in catalog.plan("gpt-4.1-mini")]
     assert served_by == ["openai", "azure", "ollama"]
+
+
+@pytest.mark.parametrize("paper", ["providers.md", "add-a-provider.md"])
+def test_the_papers_examples_are_overlays(tmp_path: Path, paper: str) -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (PAPERS / paper).read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        before = len(list(CATALOG.deployments())) + len(CATALOG.aliases)
+        catalog = load_catalog(overlay(tmp_path, block))
+        assert catalog != CATALOG
+        assert len(list(catalog.deployments())) + len(catalog.aliases) >= before
+
+
+def test_the_papers_tables_are_those_of_the_code() -> None:
+    text = (PAPERS / "providers.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z-]+)`(?:, `azure`)? \| (.*) \|$", text, re.MULTILINE))
+    for wire, refused in UNSUPPORTED.items():
+        if wire == "azure":
+            continue
+        fields = {each for each in refused if each not in set(RequestKind) | {USER_ID}}
+        assert fields <= set(re.findall(r"`(\w+)`", rows[wire])), wire
+    for provider in CATALOG.providers.values():
+        if not provider.rehearsal:
+            named = re.findall(r"`([A-Z_]+)`", text)
+            assert {*provider.key_variables, *provider.base_url_variables} <= set(named)
 
 
 def test_several_providers_serve_a_model_each_under_its_own_name(tmp_path: Path) -> None:
