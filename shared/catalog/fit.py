@@ -46,11 +46,14 @@ def fit(
     if input_tokens is None:
         input_tokens = count_input(request, model)
     input_tokens = _with_room(request, model, input_tokens, max_tokens)
-    if request.kind is not RequestKind.EMBEDDING:
+    if request.max_tokens != max_tokens and request.kind is not RequestKind.EMBEDDING:
         changed["max_tokens"] = max_tokens
     if request.model != model.id:
         changed["model"] = model.id
-    return Fitted(replace(request, **changed), model, input_tokens, max_tokens, unfit)  # type: ignore[arg-type]
+    if changed:
+        # To copy a request costs more than to check it.
+        request = replace(request, **changed)  # type: ignore[arg-type]
+    return Fitted(request, model, input_tokens, max_tokens, unfit)
 
 
 def require_fit(catalog: Catalog, request: GenerationRequest) -> None:
