@@ -13,6 +13,19 @@ from simulator.faults import Script
 from simulator.http import Handler, Request, Response
 from simulator.shelf import Shelf
 from simulator.wires.anthropic import AnthropicMessages, anthropic_models, count_tokens
+from simulator.wires.azure import (
+    AzureChat,
+    AzureClassicChat,
+    AzureClassicEmbeddings,
+    AzureEmbeddings,
+    AzureResponses,
+)
+from simulator.wires.dialects import (
+    CompatibleChat,
+    CompatibleEmbeddings,
+    PerplexityResponses,
+    XaiChat,
+)
 from simulator.wires.gemini import GeminiEmbed, GeminiGenerate, gemini_model, gemini_models
 from simulator.wires.gemini import count_tokens as gemini_count
 from simulator.wires.models import openai_models
@@ -27,11 +40,22 @@ CALLS: Final[dict[str, tuple[str, Wire]]] = {
     "/v1/responses": ("openai", OpenAIResponses()),
     "/v1/embeddings": ("openai", OpenAIEmbeddings()),
     "/v1/completions": ("openai", OpenAICompletions()),
+    "/azure/openai/v1/chat/completions": ("azure", AzureChat()),
+    "/azure/openai/v1/responses": ("azure", AzureResponses()),
+    "/azure/openai/v1/embeddings": ("azure", AzureEmbeddings()),
+    "/xai/v1/chat/completions": ("xai", XaiChat()),
+    "/perplexity/v1/responses": ("perplexity", PerplexityResponses()),
+    "/compatible/v1/chat/completions": ("compatible", CompatibleChat()),
+    "/compatible/v1/embeddings": ("compatible", CompatibleEmbeddings()),
     "/anthropic/v1/messages": ("anthropic", AnthropicMessages()),
 }
 """POST: a path, the account that pays and the wire."""
 TELLS: Final[dict[tuple[str, str], tuple[str, Wire, Told]]] = {
     ("GET", "/v1/models"): ("openai", OpenAIChat(), openai_models),
+    ("GET", "/azure/openai/v1/models"): ("azure", AzureChat(), openai_models),
+    ("GET", "/xai/v1/models"): ("xai", XaiChat(), openai_models),
+    ("GET", "/perplexity/v1/models"): ("perplexity", PerplexityResponses(), openai_models),
+    ("GET", "/compatible/v1/models"): ("compatible", CompatibleChat(), openai_models),
     ("GET", "/anthropic/v1/models"): ("anthropic", AnthropicMessages(), anthropic_models),
     ("POST", "/anthropic/v1/messages/count_tokens"): (
         "anthropic",
@@ -41,7 +65,10 @@ TELLS: Final[dict[tuple[str, str], tuple[str, Wire, Told]]] = {
 }
 """What costs nothing."""
 GEMINI: Final = r"/gemini/v1(?:beta)?/models"
+DEPLOYMENT: Final = "/azure/openai/deployments/[^/]+"
 CALL_PATTERNS: Final[tuple[tuple[str, str, Wire], ...]] = (
+    (f"{DEPLOYMENT}/chat/completions", "azure", AzureClassicChat()),
+    (f"{DEPLOYMENT}/embeddings", "azure", AzureClassicEmbeddings()),
     (rf"{GEMINI}/[^/:]+:generateContent", "gemini", GeminiGenerate(stream=False)),
     (rf"{GEMINI}/[^/:]+:streamGenerateContent", "gemini", GeminiGenerate(stream=True)),
     (rf"{GEMINI}/[^/:]+:batchEmbedContents", "gemini", GeminiEmbed(batch=True)),

@@ -11,7 +11,7 @@ from simulator.counting import count_prompt
 from simulator.http import Request
 from simulator.prefixes import FEWEST
 from simulator.shelf import Shelf
-from simulator.wires.openai_chunks import chunks, completion, usage
+from simulator.wires.openai_chunks import Style, chunks, completion, usage
 from simulator.wires.openai_errors import OpenAIErrors
 from simulator.wires.openai_reading import PART_TOKENS, chosen_tools, remember, thought_of
 from simulator.wires.wire import (
@@ -112,8 +112,7 @@ class ChatBody(Loose):
 class OpenAIChat(OpenAIErrors):
     """POST /v1/chat/completions."""
 
-    bare: ClassVar[bool] = False
-    """Whether it leaves out what only OpenAI tells."""
+    style: ClassVar[Style] = Style()
 
     def body(self, request: Request) -> ChatBody:
         """The body, as this server takes it. Raises BadCallError."""
@@ -144,7 +143,7 @@ class OpenAIChat(OpenAIErrors):
 
     def document(self, reply: Reply) -> Json:
         """A chat.completion."""
-        body = completion(reply, bare=self.bare)
+        body = completion(reply, self.style)
         if reply.with_usage:
             body["usage"] = self.usage(reply)
         return body
@@ -152,7 +151,7 @@ class OpenAIChat(OpenAIErrors):
     def stream(self, reply: Reply) -> tuple[list[bytes], list[bytes]]:
         """Chunks, and the end with its usage if it was asked for."""
         told = self.usage(reply) if reply.with_usage else None
-        return chunks(reply, told, bare=self.bare)
+        return chunks(reply, told, self.style)
 
     def usage(self, reply: Reply) -> Json:
         """The tokens as they are billed."""

@@ -1,11 +1,23 @@
 """OpenAI's chat completions: writing an answer whole or in chunks."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from simulator.answers import written
 from simulator.call import Answer, Reply, ToolCall
 from simulator.wires.wire import Json, event, pieces, slices
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a server differs from OpenAI."""
+
+    bare: bool = False
+    """It leaves out what only OpenAI tells, and the ids of calls."""
+    tells_thought: bool = False
+    """It shows what it thought."""
+
 
 DONE: Final = b"data: [DONE]\n\n"
 FINISH: Final = {"refusal": "stop"}
@@ -14,18 +26,20 @@ ROLE: Final = {"role": "assistant", "content": "", "refusal": None}
 BARE_ROLE: Final = {"role": "assistant", "content": ""}
 
 
-def completion(reply: Reply, *, bare: bool) -> Json:
-    """A chat.completion without its usage; `bare` leaves out what only OpenAI tells."""
+def completion(reply: Reply, style: Style) -> Json:
+    """A chat.completion without its usage."""
     answer = reply.answer
     silent = bool(answer.tool_calls) or answer.refusal is not None
     message: Json = {
         "role": "assistant",
         "content": None if silent else answer.text,
     }
-    if not bare:
+    if style.tells_thought and answer.thought:
+        message["reasoning_content"] = answer.thought
+    if not style.bare:
         message |= {"refusal": answer.refusal, "annotations": []}
     if answer.tool_calls:
-        message["tool_calls"] = [_tool_call(call, bare=bare) for call in answer.tool_calls]
+        message["tool_calls"] = [_tool_call(call, style) for call in answer.tool_calls]
     choice = {"index": 0, "message": message, "finish_reason": _finish(answer)}
     body = {
         "id": f"chatcmpl-{reply.request_id}",
@@ -34,7 +48,7 @@ def completion(reply: Reply, *, bare: bool) -> Json:
         "model": reply.call.model,
         "choices": [choice],
     }
-    if not bare:
+    if not style.bare:
         choice["logprobs"] = None
         body |= {"service_tier": "default", "system_fingerprint": "fp_simulator"}
     return body
@@ -60,7 +74,7 @@ def usage(reply: Reply) -> Json:
     }
 
 
-def chunks(reply: Reply, told: Json | None, *, bare: bool) -> tuple[list[bytes], list[bytes]]:
+def chunks(reply: Reply, told: Json | None, style: Style) -> tuple[list[bytes], list[bytes]]:
     """The completion as server-sent events, and apart from them those that end it."""
     with_usage = bool(reply.call.extras.get("include_usage"))
     frame: Json = {
@@ -69,19 +83,21 @@ def chunks(reply: Reply, told: Json | None, *, bare: bool) -> tuple[list[bytes],
         "created": reply.created,
         "model": reply.call.model,
     }
-    if not bare:
+    if not style.bare:
         frame["system_fingerprint"] = "fp_simulator"
     if with_usage:
         frame["usage"] = None
-    deltas = _deltas(reply.answer, bare=bare)
+    deltas = _deltas(reply.answer, style)
     ending = [_chunk(frame, {}, _finish(reply.answer))]
     if with_usage:
         ending.append(event({**frame, "choices": [], "usage": told}))
     return [_chunk(frame, delta, None) for delta in deltas], [*ending, DONE]
 
 
-def _deltas(answer: Answer, *, bare: bool) -> Iterator[Json]:
-    yield BARE_ROLE if bare else ROLE
+def _deltas(answer: Answer, style: Style) -> Iterator[Json]:
+    yield BARE_ROLE if style.bare else ROLE
+    if style.tells_thought and answer.thought:
+        yield from ({"reasoning_content": piece} for piece in pieces(answer.thought))
     if answer.refusal is not None:
         yield from ({"refusal": piece} for piece in pieces(answer.refusal))
         return
@@ -89,7 +105,7 @@ def _deltas(answer: Answer, *, bare: bool) -> Iterator[Json]:
         yield from ({"content": piece} for piece in pieces(answer.text))
         return
     for index, call in enumerate(answer.tool_calls):
-        whole = _tool_call(call, bare=bare)
+        whole = _tool_call(call, style)
         arguments = whole["function"].pop("arguments")
         whole["function"]["arguments"] = ""
         yield {"tool_calls": [{"index": index, **whole}]}
@@ -97,9 +113,9 @@ def _deltas(answer: Answer, *, bare: bool) -> Iterator[Json]:
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
-def _tool_call(call: ToolCall, *, bare: bool) -> dict[str, Any]:
+def _tool_call(call: ToolCall, style: Style) -> dict[str, Any]:
     function = {"name": call.name, "arguments": written(call)}
-    named = {} if bare else {"id": call.id}
+    named = {} if style.bare else {"id": call.id}
     return {**named, "type": "function", "function": function}
 
 

@@ -43,9 +43,13 @@ class EmbeddingBody(Loose):
 class OpenAIEmbeddings(OpenAIErrors):
     """POST /v1/embeddings."""
 
+    def body(self, request: Request) -> EmbeddingBody:
+        """The body, as this server takes it. Raises BadCallError."""
+        return parsed(EmbeddingBody, request.body)
+
     def read(self, request: Request, shelf: Shelf) -> Call:
         """The call."""
-        body = parsed(EmbeddingBody, request.body)
+        body = self.body(request)
         shelf.price(body.model)
         if not all(body.texts):
             raise invalid("Invalid 'input': input cannot be an empty string.", param="input")
