@@ -20,6 +20,7 @@ from bench.idle import idle, latency
 from bench.quota import quota, shares
 from bench.rescue import rescue
 from bench.sizes import FULL, QUICK, Size
+from bench.streams import streams
 from bench.throughput import throughput
 from cli.stack.servers import Servers
 from shared.db.migrate import migrate
@@ -34,6 +35,7 @@ PARTS: Final[dict[str, Measure]] = {
     "accept": accept,
     "latency": latency,
     "idle": idle,
+    "streams": streams,
     "quota": quota,
     "rescue": rescue,
     "shares": shares,

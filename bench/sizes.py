@@ -21,6 +21,9 @@ class Size:
     people: int
     """Jobs of the latency part."""
     idle_seconds: float
+    streams: int
+    """Answers that are told at one time."""
+    stream_seconds: float
     quota_windows: int
     """Of 60 s each, the first of which is not counted; 0: not measured."""
     rescues: int
@@ -41,6 +44,8 @@ FULL: Final = Size(
     accept_rounds=2,
     people=200,
     idle_seconds=20.0,
+    streams=1000,
+    stream_seconds=15.0,
     quota_windows=3,
     rescues=5,
     shared_tokens=90_000,
@@ -57,6 +62,8 @@ QUICK: Final = Size(
     accept_rounds=1,
     people=16,
     idle_seconds=2.0,
+    streams=200,
+    stream_seconds=3.0,
     quota_windows=0,
     rescues=0,
     shared_tokens=0,
