@@ -3,8 +3,12 @@
 from dataclasses import replace
 
 from shared.catalog.load import load_catalog
-from shared.db.release import DueJob
+from shared.db.deployments import report_deployments
+from shared.db.providers import switch
+from shared.db.release import DueJob, due_jobs
 from shared.domain.job import Lane
+from tests.life import ROUTE, Life, new_job
+from worker.dispatch.fleet import Fleet
 from worker.dispatch.plan import able, asks
 
 CATALOG = load_catalog()
@@ -39,3 +43,35 @@ def test_a_job_that_nobody_open_can_take_waits() -> None:
     unfit = replace(JOB, unfit=(FIRST, SECOND))
     assert able([JOB, unfit], PLAN) == [JOB]
     assert able([replace(JOB, unfit=(SECOND,))], PLAN[1:]) == []
+
+
+async def test_who_cannot_take_a_job_is_remembered_until_it_is_released(life: Life) -> None:
+    await life.accept(new_job(unfit=(FIRST, SECOND)), new_job())
+    async with life.database.transaction() as connection:
+        due = await due_jobs(connection, ROUTE, 10)
+    assert sorted(job.unfit for job in due) == [(), (FIRST, SECOND)]
+
+
+async def test_who_has_no_credential_or_is_switched_off_is_closed_at_the_next_look(
+    life: Life,
+) -> None:
+    fleet = Fleet()
+    catalog = load_catalog(simulator_url="http://127.0.0.1:5")
+    staged = catalog.plan("rehearsal:gpt-4.1")
+
+    async def look() -> list[str]:
+        async with life.database.transaction() as connection:
+            await fleet.count(connection)
+        return [deployment.id for deployment in fleet.open_of((*PLAN, *staged))]
+
+    assert await look() == [FIRST, SECOND, "simulator/gpt-4.1"]
+    missing = {each: "no key" for each in catalog.providers if each not in {"openai", "simulator"}}
+    async with life.database.transaction() as connection:
+        await report_deployments(connection, catalog, missing)
+    assert await look() == [FIRST, "simulator/gpt-4.1"]
+    async with life.database.transaction() as connection:
+        await switch(connection, "openai", enabled=False, reason=None, by="key_1")
+    assert await look() == ["simulator/gpt-4.1"]
+    async with life.database.transaction() as connection:
+        await switch(connection, "openai", enabled=True, reason=None, by="key_1")
+    assert await look() == [FIRST, "simulator/gpt-4.1"]
