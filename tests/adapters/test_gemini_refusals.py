@@ -38,6 +38,7 @@ EXHAUSTED = "RESOURCE_EXHAUSTED"
         (error(400, "INVALID_ARGUMENT", "API key not valid."), FailureKind.AUTH),
         (error(400, "INVALID_ARGUMENT", "API key expired."), FailureKind.AUTH),
         (error(400, "FAILED_PRECONDITION", "User location is not supported"), FailureKind.AUTH),
+        (error(400, "FAILED_PRECONDITION", "Not now."), FailureKind.BAD_REQUEST),
         (error(401, "UNAUTHENTICATED"), FailureKind.AUTH),
         (error(403, "PERMISSION_DENIED"), FailureKind.AUTH),
         (error(403, "PERMISSION_DENIED", "x", reason("SERVICE_DISABLED")), FailureKind.AUTH),

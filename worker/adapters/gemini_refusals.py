@@ -22,6 +22,8 @@ KIND_OF_REASON: Final = {
 }
 KIND_OF_PROSE: Final = (
     (re.compile(r"API key (not valid|not found|expired)", re.IGNORECASE), FailureKind.AUTH),
+    # The account's country or its missing billing, never the request.
+    (re.compile(r"location is not supported|enable billing", re.IGNORECASE), FailureKind.AUTH),
     (
         re.compile(r"exceeds the maximum number of tokens", re.IGNORECASE),
         FailureKind.CONTEXT_LENGTH,
@@ -33,8 +35,6 @@ KIND_OF_PROSE: Final = (
 KIND_OF_GOOGLES_STATUS: Final = {
     "UNAUTHENTICATED": FailureKind.AUTH,
     "PERMISSION_DENIED": FailureKind.AUTH,
-    # The account's country or its missing billing, never the request.
-    "FAILED_PRECONDITION": FailureKind.AUTH,
     "NOT_FOUND": FailureKind.NOT_FOUND,
     "UNAVAILABLE": FailureKind.OVERLOADED,
     "ABORTED": FailureKind.SERVER,
