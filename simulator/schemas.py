@@ -1,5 +1,6 @@
 """JSON that fits a JSON Schema, by a small generator."""
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -97,17 +98,21 @@ def _string(maker: _Maker, schema: Mapping[str, Any], _: int) -> str:
 
 
 def _integer(maker: _Maker, schema: Mapping[str, Any], _: int) -> int:
-    low = int(schema.get("minimum", int(schema.get("exclusiveMinimum", -1)) + 1))
-    high = int(schema.get("maximum", int(schema.get("exclusiveMaximum", low + LARGEST)) - 1))
+    low = math.ceil(schema.get("minimum", math.floor(schema.get("exclusiveMinimum", -1)) + 1))
+    most = math.ceil(schema.get("exclusiveMaximum", low + LARGEST)) - 1
+    high = math.floor(schema.get("maximum", most))
     step = int(schema.get("multipleOf", 1)) or 1
     first = -(-low // step) * step
     return maker.dice.randrange(first, max(high, first) + 1, step)
 
 
 def _number(maker: _Maker, schema: Mapping[str, Any], _: int) -> float:
-    low = float(schema.get("minimum", schema.get("exclusiveMinimum", 0.0)))
-    high = float(schema.get("maximum", schema.get("exclusiveMaximum", low + LARGEST)))
-    return low + (high - low) * maker.dice.choice((0.25, 0.5, 0.75))
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    high = schema.get("maximum", below)
+    floor = 0.0 if high is None or high > 0 else high - LARGEST
+    low = schema.get("minimum", floor if above is None else above)
+    high = low + LARGEST if high is None else high
+    return float(low + (high - low) * maker.dice.choice((0.25, 0.5, 0.75)))
 
 
 def _boolean(maker: _Maker, _: Mapping[str, Any], __: int) -> bool:

@@ -35,8 +35,6 @@ def chosen_tools(
     only = None
     if isinstance(choice, dict):
         only = choice.get("name") or choice.get("function", {}).get("name")
-        if only not in {tool.name for tool in tools}:
-            raise invalid(f"Tool choice {only!r} not found in 'tools'.", param="tool_choice")
     return tools_to_call(tools, only=only, parallel=parallel, prompt=prompt)
 
 

@@ -127,8 +127,13 @@ def slices(text: str) -> Iterator[str]:
 def tools_to_call(
     tools: tuple[Tool, ...], *, only: str | None, parallel: bool, prompt: str
 ) -> tuple[Tool, ...]:
-    """The tool that is forced or named in the prompt, else the first; twice where parallel."""
+    """The tool that is forced or named in the prompt, else the first; twice where parallel.
+
+    Raises BadCallError where a tool is forced that is not there.
+    """
     allowed = tuple(tool for tool in tools if only in {None, tool.name})
+    if only is not None and not allowed:
+        raise invalid(f"Tool choice {only!r} not found in 'tools'.", param="tool_choice")
     if not allowed:
         return ()
     named = sorted(allowed, key=lambda tool: tool.name not in prompt)
