@@ -33,7 +33,7 @@ def from_wire(body: Any, inputs: int) -> GenerationResult:
         return GenerationResult(
             embeddings=tuple(_vector(entry["embedding"]) for entry in entries),
             finish_reason=FinishReason.STOP,
-            model=str(body["model"]),
+            model=str(body.get("model") or ""),
             # Nothing is put out, and nothing is said of it.
             usage=usage_from_wire({"completion_tokens": 0, **usage}) if usage else None,
         )

@@ -33,7 +33,7 @@ def from_wire(body: Any) -> GenerationResult:
         return GenerationResult(
             content="" + choice["text"],
             finish_reason=FINISH_REASONS[choice["finish_reason"]],
-            model=str(body["model"]),
+            model=str(body.get("model") or ""),
             usage=usage_from_wire(body.get("usage"), service_tier=body.get("service_tier")),
         )
     except MALFORMED as error:

@@ -80,7 +80,7 @@ def from_wire(body: Any) -> GenerationResult:
             tool_calls=tool_calls,
             refusal=refusal,
             finish_reason=_finish_reason(choice["finish_reason"], tool_calls, refusal),
-            model=str(body["model"]),
+            model=str(body.get("model") or ""),
             usage=usage_from_wire(body.get("usage"), service_tier=body.get("service_tier")),
             citations=_citations(body, message),
         )

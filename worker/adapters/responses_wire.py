@@ -73,7 +73,7 @@ def from_wire(body: Any) -> GenerationResult:
             tool_calls=calls,
             refusal="".join(refusals) if refusals else None,
             finish_reason=_finish_reason(body, called=bool(calls), refused=bool(refusals)),
-            model=str(body["model"]),
+            model=str(body.get("model") or ""),
             usage=usage,
             citations=_citations(output),
         )
