@@ -129,6 +129,11 @@ class Life:
         async with self.database.transaction() as connection:
             return (await connection.execute(text(statement), values)).one()
 
+    async def all(self, statement: str, **values: Any) -> list[Any]:
+        """Every row of a query."""
+        async with self.database.transaction() as connection:
+            return list(await connection.execute(text(statement), values))
+
     async def job(self, job_id: str) -> Any:
         return await self.one("SELECT * FROM jobs WHERE id = :id", id=job_id)
 

@@ -14,6 +14,7 @@ from shared.db.cancel import cancel
 from shared.db.deployments import report_deployments
 from shared.db.engine import Database
 from shared.db.leave import Left
+from shared.db.providers import exhausted
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock, SystemClock
 from shared.domain.job import JobState
@@ -223,7 +224,17 @@ class MillEngine:
             clock=self._clock,
             settings=worker,
             failpoints=self._failpoints,
+            switch_off=self._switch_off,
         )
+
+    async def _switch_off(self, provider_id: str, reason: str) -> None:
+        """The provider's quota is used up; best effort: the next refusal says it again."""
+        try:
+            async with self._database.transaction() as connection:
+                if await exhausted(connection, provider_id, reason):
+                    log.error("provider_switched_off", what=provider_id, detail=reason)
+        except Exception as error:  # noqa: BLE001 - the attempt's own end matters more
+            log.warning("provider_not_switched_off", error=type(error).__name__)
 
     def _make_dispatcher(self) -> Dispatcher:
         means = Means(

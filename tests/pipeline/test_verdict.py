@@ -44,7 +44,7 @@ class End(NamedTuple):
 
 ENDS = {
     FailureKind.RATE_LIMITED: End(QUEUED, REFUSED, 0, 0, 0, 1.0),
-    FailureKind.QUOTA: End(SCHEDULED, REFUSED, 0, 1, 1, 60.0),
+    FailureKind.QUOTA: End(SCHEDULED, REFUSED, 0, 1, 1, 5.0),
     FailureKind.AUTH: End(SCHEDULED, REFUSED, 0, 1, 1, 30.0),
     FailureKind.NOT_FOUND: End(SCHEDULED, REFUSED, 0, 1, 1, 10.0),
     FailureKind.CONTEXT_LENGTH: End(FAILED, REFUSED, 0, 0, 0, 0.0),
@@ -114,6 +114,14 @@ def test_a_failure_that_was_billed_is_charged_exactly(kind: FailureKind, end: En
     assert orjson.loads(leaving.usage or "")["output_tokens"] == 100
     assert leaving.attempt_state is (BROKEN if end.attempt is UNKNOWN else end.attempt)
     assert leaving.job_state is end.job
+
+
+def test_a_used_up_quota_switches_off_unless_it_says_when_it_is_there_again() -> None:
+    forever = failed(attempt(), CallError(FailureKind.QUOTA, "Pay."), 1)
+    tomorrow = failed(attempt(), CallError(FailureKind.QUOTA, "A day.", retry_after=9000.0), 1)
+    slower = failed(attempt(), CallError(FailureKind.RATE_LIMITED, "Slower."), 1)
+    assert (forever.used_up, tomorrow.used_up, slower.used_up) == ("Pay.", None, None)
+    assert tomorrow.block_seconds == 9000.0
 
 
 def test_an_output_that_is_invalid_again_goes_to_another_deployment() -> None:

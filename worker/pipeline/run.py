@@ -1,6 +1,7 @@
 """The story of one attempt: send it, hear the answer, decide, record."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
 
@@ -49,6 +50,8 @@ class Steps:
     clock: Clock
     settings: WorkerSettings
     failpoints: Failpoints
+    switch_off: Callable[[str, str], Awaitable[None]]
+    """A provider's id and why nobody shall call it any more."""
 
 
 async def run(flight: Flight, steps: Steps) -> None:
@@ -65,6 +68,8 @@ async def run(flight: Flight, steps: Steps) -> None:
     flight.decided = True
     if decision.block_seconds:
         await _rest(attempt.deployment, decision.block_seconds, steps.meter)
+    if decision.used_up:
+        await steps.switch_off(steps.catalog.find(attempt.deployment).provider.id, decision.used_up)
     seconds = monotonic() - began
     if moved_to := await steps.finisher.finish(decision.leaving):
         steps.announcer.ended(decision.leaving, moved_to, seconds)

@@ -27,8 +27,9 @@ BACKOFF_CAP: Final = 100.0
 PAUSE_OF_KIND: Final = {
     FailureKind.RATE_LIMITED: 1.0,
     FailureKind.OVERLOADED: 1.0,
+    # Until everybody has heard that the provider is switched off.
+    FailureKind.QUOTA: 5.0,
     # Nothing but a person mends these; the jobs wait, the provider is left alone meanwhile.
-    FailureKind.QUOTA: 60.0,
     FailureKind.AUTH: 30.0,
     FailureKind.NOT_FOUND: 10.0,
 }
@@ -43,6 +44,8 @@ class Decision:
 
     leaving: Leaving
     block_seconds: float = 0.0
+    used_up: str | None = None
+    """The provider's words, when its quota or credit is used up until a person mends that."""
 
 
 def succeeded(
@@ -104,7 +107,10 @@ def failed(
         latency_ms=latency_ms,
     )
     rest = error.retry_after or PAUSE_OF_KIND.get(error.kind, 0.0)
-    return Decision(leaving, rest if error.kind in PAUSE_OF_KIND else 0.0)
+    block_seconds = rest if error.kind in PAUSE_OF_KIND else 0.0
+    # One that says when to come again, such as tomorrow, needs nobody.
+    for_good = error.kind is FailureKind.QUOTA and error.retry_after is None
+    return Decision(leaving, block_seconds, error.message if for_good else None)
 
 
 def interrupted(attempt: StartedAttempt, *, to: JobState, reason: str, sent: bool) -> Decision:
