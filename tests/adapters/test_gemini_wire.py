@@ -79,11 +79,6 @@ def test_every_parameter_arrives_zeros_too() -> None:
     }
 
 
-def test_a_prompt_to_be_continued_is_a_users_turn() -> None:
-    request = GenerationRequest(model="m", kind=RequestKind.COMPLETION, prompt="Once")
-    assert to_wire(request, MODEL)["contents"] == [{"role": "user", "parts": [{"text": "Once"}]}]
-
-
 def test_texts_to_embed_are_one_batch() -> None:
     request = GenerationRequest(
         model="m", kind=RequestKind.EMBEDDING, input=("red", "green"), dimensions=256
@@ -109,7 +104,6 @@ def test_texts_to_embed_are_one_batch() -> None:
     [
         (RequestKind.CHAT, False, "models/m:generateContent"),
         (RequestKind.CHAT, True, "models/m:streamGenerateContent?alt=sse"),
-        (RequestKind.COMPLETION, False, "models/m:generateContent"),
         (RequestKind.EMBEDDING, False, "models/m:batchEmbedContents"),
     ],
 )

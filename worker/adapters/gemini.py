@@ -33,8 +33,9 @@ KEY_FOR_KEYLESS: Final = "none"
 class OneShotClient(BaseApiClient):
     """The official client below its methods, which would send several requests for one call.
 
-    Those follow continuations, call functions and retry; this asks once. What the environment
-    says of keys, projects, addresses and versions is settled by what is given here.
+    Those follow continuations, call functions and retry; this asks once, at a third of the CPU,
+    and hears a stream at a fifth. What the environment says of keys, projects, addresses and
+    versions is settled by what is given here.
     """
 
     def __init__(

@@ -64,15 +64,8 @@ def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
         "tools": _tools(request),
         "toolConfig": _tool_config(request),
     }
-    contents = contents_of(_conversation(request), model)
+    contents = contents_of(request.messages, model)
     return {"contents": contents, **{name: value for name, value in body.items() if value}}
-
-
-def _conversation(request: GenerationRequest) -> tuple[Message, ...]:
-    """A prompt to be continued is a user's turn: the wire has no form of its own for it."""
-    if request.kind is RequestKind.CHAT:
-        return request.messages
-    return (Message(role=Role.USER, content=request.prompt or ""),)
 
 
 def _embeddings(request: GenerationRequest, resource: str) -> list[dict[str, Any]]:
