@@ -81,6 +81,8 @@ class Provider:
     """Of all that it serves; they win over the model's and over the price data."""
     rehearsal: bool = False
     """Only for work that was submitted as a rehearsal."""
+    stands_for: str | None = None
+    """The one provider that it plays; absent: all that speak its wire and have no other."""
 
     @property
     def variables(self) -> dict[Tier, str]:
@@ -231,10 +233,12 @@ class Catalog:
         )
 
     def _stand_ins(self, serving: list[Provider]) -> list[Provider]:
-        """For each wire of these the stand-in that speaks it."""
-        wires = dict.fromkeys(provider.adapter for provider in serving)
-        staged = {each.adapter: each for each in self.providers.values() if each.rehearsal}
-        return [staged[wire] for wire in wires if wire in staged]
+        """For each of these who plays it, or who speaks its wire; each once."""
+        staged = [each for each in self.providers.values() if each.rehearsal]
+        of_provider = {each.stands_for: each for each in staged if each.stands_for}
+        of_wire = {each.adapter: each for each in staged if not each.stands_for}
+        chosen = (of_provider.get(each.id) or of_wire.get(each.adapter) for each in serving)
+        return list(filter(None, dict.fromkeys(chosen)))
 
 
 def route_of(model: Model, *, rehearse: bool) -> str:

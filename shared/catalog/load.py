@@ -132,6 +132,15 @@ def _check_names(source: str, catalog: Catalog) -> None:
             if not known or (section == "deployments" and not slash):
                 message = f"{source}: {section}.{name}: it names no {_nameable(section)}"
                 raise ConfigurationError(message)
+    for provider in catalog.providers.values():
+        if provider.stands_for is not None and provider.stands_for not in catalog.providers:
+            where = f"providers.{provider.id}.stands_for"
+            raise ConfigurationError(f"{source}: {where}: no provider has that name")
+    _check_preferred(catalog)
+
+
+def _check_preferred(catalog: Catalog) -> None:
+    """Raises ConfigurationError for an AI_DEFAULT_PROVIDER that the catalog has not."""
     if catalog.preferred is not None and catalog.preferred not in catalog.providers:
         known_names = ", ".join(p.id for p in catalog.providers.values() if not p.rehearsal)
         message = (

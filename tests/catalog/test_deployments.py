@@ -236,6 +236,7 @@ def test_an_overlay_that_is_no_text_is_told_so(tmp_path: Path) -> None:
         ("[providers.acme]\nbase_url = 'x'\n", "providers.acme.adapter: "),
         ("[providers.acme]\nadapter = 5\n", "providers.acme.adapter: "),
         ("[providers.acme]\nadapter = 'openai'\nmodels = 5\n", "providers.acme.models: a list"),
+        ("[providers.simulator]\nstands_for = 'x'\n", "providers.simulator.stands_for: no"),
         ("[aliases]\nfast = 5\n", "aliases.fast must be a model's name"),
         ("[aliases]\nfast = 'gpt-4o-mimi'\n", "aliases.fast: unknown model 'gpt-4o-mimi'; did you"),
         ("[aliases]\ngpt-4o = 'gpt-4.1'\n", "aliases.gpt-4o: a model has that name"),
