@@ -93,10 +93,25 @@ def test_every_wish_has_its_name() -> None:
             "format": {"type": "json_schema", "name": "sum", "schema": SCHEMA, "strict": True}
         },
         "reasoning": {"effort": "low"},
+        "include": ["reasoning.encrypted_content"],
         "metadata": {"team": "blue"},
         "store": False,
     }
     assert body(tool_choice=ToolMode.REQUIRED)["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize(
+    ("effort", "tools"),
+    [
+        (None, (Tool(name="f"),)),
+        (ReasoningEffort.NONE, (Tool(name="f"),)),
+        (ReasoningEffort.LOW, ()),
+    ],
+)
+def test_thought_is_asked_for_only_where_it_must_go_back(
+    effort: ReasoningEffort | None, tools: tuple[Tool, ...]
+) -> None:
+    assert "include" not in body(reasoning_effort=effort, tools=tools)
 
 
 def test_images_and_files_are_parts() -> None:

@@ -50,6 +50,7 @@ def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
             "parallel_tool_calls": request.parallel_tool_calls,
             "text": _text_format(request.response_schema),
             "reasoning": _reasoning(request.reasoning_effort),
+            "include": _included(request),
             "metadata": request.metadata,
             # The job is the record; the provider need not keep another.
             "store": False,
@@ -152,6 +153,12 @@ def _text_format(schema: ResponseSchema | None) -> dict[str, Any] | None:
 
 def _reasoning(effort: ReasoningEffort | None) -> dict[str, Any] | None:
     return None if effort is None else {"effort": effort}
+
+
+def _included(request: GenerationRequest) -> list[str] | None:
+    """Thought comes along to go back with a tool's result; other models refuse to be asked."""
+    thinks = request.reasoning_effort not in {None, ReasoningEffort.NONE}
+    return ["reasoning.encrypted_content"] if thinks and request.tools else None
 
 
 def _said(output: Any, kind: str, name: str) -> Iterator[str]:
