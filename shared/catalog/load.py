@@ -132,9 +132,9 @@ def _check_names(source: str, catalog: Catalog) -> None:
             if not known or (section == "deployments" and not slash):
                 message = f"{source}: {section}.{name}: it names no {_nameable(section)}"
                 raise ConfigurationError(message)
-    for provider in catalog.providers.values():
-        if provider.stands_for is not None and provider.stands_for not in catalog.providers:
-            where = f"providers.{provider.id}.stands_for"
+    for each in catalog.providers.values():
+        if each.stands_for is not None and each.stands_for not in catalog.providers:
+            where = f"providers.{each.id}.stands_for"
             raise ConfigurationError(f"{source}: {where}: no provider has that name")
     _check_preferred(catalog)
 
