@@ -109,10 +109,10 @@ async def test_a_redirect_is_not_followed_with_the_key(
     "body", [b"", b"fine", b"[]", b"{}", b"null", b"\xff", b'{"candidates": [{}]}']
 )
 async def test_what_is_no_answer_is_a_bad_response(
-    provider: Canned, adapter: GeminiAdapter, body: bytes
+    provider: Canned, adapter: GeminiAdapter, told: list[Delta] | None, body: bytes
 ) -> None:
     provider.body, provider.headers = body, {"x-request-id": "req_9"}
-    failed = await failure(adapter)
+    failed = await failure(adapter, told)
     assert failed.kind is FailureKind.BAD_RESPONSE, failed.message
     assert failed.provider_request_id == "req_9"
 

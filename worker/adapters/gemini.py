@@ -28,6 +28,7 @@ from worker.adapters.transport import connection_error, http_client
 
 KEY_FOR_KEYLESS: Final = "none"
 """Servers that want no key still get a header: the client insists on one."""
+EVENTS: Final = "text/event-stream"
 
 
 class OneShotClient(BaseApiClient):
@@ -74,8 +75,9 @@ class OneShotClient(BaseApiClient):
     ) -> httpx2.Response:
         """One request: a POST where there is a body. `timeout`: seconds for each of its waits.
 
-        With `stream` the reply is still to be read and closed. Raises the client's APIError for
-        a refusal, and whatever breaks below it.
+        With `stream` the reply is still to be read and closed, if it is one: what stands between
+        may answer with something else. Raises the client's APIError for a refusal, and whatever
+        breaks below it.
         """
         options = HttpOptions(headers=headers, timeout=max(1, round(timeout * 1000)))
         method = "get" if body is None else "post"
@@ -84,7 +86,7 @@ class OneShotClient(BaseApiClient):
             request.data = orjson.dumps(body)
         reply = await self._async_request_once(request, stream=True)
         response = cast(httpx2.Response, reply.response_stream)
-        if not stream:
+        if not stream or EVENTS not in response.headers.get("content-type", ""):
             await response.aread()
         return response
 
@@ -140,7 +142,7 @@ class GeminiAdapter:
                     stream=told is not None,
                 )
             call.request_id = response.headers.get("x-request-id")
-            if told is None:
+            if told is None or response.is_closed:
                 result = _whole(call.opened(response.content), request, model)
             else:
                 pieces = Assembler(model, self._clock, calls_before=calls_in(request))
