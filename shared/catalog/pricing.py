@@ -133,7 +133,7 @@ def _found(provider: str, model: str) -> tuple[str, ModelInfo]:
         return found_at.id, found
     message = (
         f"no price of {provider!r} is known for model {model!r}: "
-        "set its price_model or its prices in the catalog"
+        "set its price_model or its prices in the catalog, or the provider's price_provider"
     )
     raise ConfigurationError(message)
 

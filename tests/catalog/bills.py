@@ -1,16 +1,32 @@
-"""A bill by hand: what a price page asks for a call, in exact decimals."""
+"""Bills by hand, in exact decimals, and usages of every kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Final
+from typing import Any, Final
+
+from genai_prices.data_snapshot import get_snapshot
+from hypothesis import strategies as st
 
 from shared.catalog.deployments import Deployment, Limits, Model, Provider
-from shared.catalog.prices import Prices
+from shared.catalog.prices import MOST_SEARCHES, Prices
 from shared.domain.generation import Usage
 
 NOVEMBER: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)
+PROVIDERS: Final = ("openai", "anthropic", "google", "x-ai", "perplexity")
+LISTED: Final = tuple(
+    (provider.id, model.id)
+    for provider in get_snapshot().providers
+    if provider.id in PROVIDERS
+    for model in provider.models
+    if model.get_prices(NOVEMBER).input_mtok is not None and ":" not in model.id
+)
+TIERED: Final = tuple(
+    pair for pair in LISTED if pair[1] in ("gpt-6.1-sol", "claude-haiku-5-5", "grok-4.7")
+)
+BORDERS: Final = (100_000, 128_000, 200_000, 272_000)
+LONGEST: Final = 1_100_000
 
 
 def deployment(provider: str, model: str, prices: Prices | None = None) -> Deployment:
@@ -65,3 +81,25 @@ BATCH: Final = Usage(
     input_tokens=9_999, cached_tokens=1_001, output_tokens=501, service_tier="batch"
 )
 LONG: Final = Usage(input_tokens=300_001, cached_tokens=100_001, output_tokens=2_003)
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Any usage, often near the border of a price tier."""
+    near = st.sampled_from(BORDERS).flatmap(lambda border: st.integers(border - 2, border + 2))
+    rest = input_tokens = draw(st.integers(0, LONGEST) | near | st.integers(0, 300))
+    kinds: dict[str, Any] = {}
+    for kind in ("cached_tokens", "cache_write_tokens", "cache_write_1h_tokens"):
+        kinds[kind] = draw(st.just(0) | st.integers(0, rest))
+        rest -= kinds[kind]
+    output_tokens = draw(st.integers(0, 130_000) | st.integers(0, 3))
+    reasoning_tokens = draw(st.just(0) | st.integers(0, output_tokens))
+    return Usage(
+        input_tokens=input_tokens,
+        **kinds,
+        audio_input_tokens=draw(st.just(0) | st.integers(0, rest)),
+        output_tokens=output_tokens,
+        reasoning_tokens=reasoning_tokens,
+        audio_output_tokens=draw(st.just(0) | st.integers(0, output_tokens - reasoning_tokens)),
+        searches=draw(st.integers(0, MOST_SEARCHES)),
+    )

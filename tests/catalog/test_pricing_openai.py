@@ -123,6 +123,12 @@ BILLS: Final = {
         usage=BATCH,
         lines={"input": (8_998, "0.20"), "cached": (1_001, "0.10"), "output": (501, "0.80")},
     ),
+    "azure batch, of a model that its own list has at one price": Bill(
+        provider="azure",
+        model="o4-mini",
+        usage=Usage(input_tokens=9_999, output_tokens=501, service_tier="batch"),
+        lines={"input": (9_999, "0.55"), "output": (501, "2.20")},
+    ),
     "azure long context": Bill(
         provider="azure",
         model="gpt-6.1-sol",

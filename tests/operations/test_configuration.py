@@ -108,7 +108,7 @@ def test_a_model_without_a_price_is_told_before_anything_runs(
         read_configuration()
     assert caught.value.message == (
         "models.house: no price of 'openai' is known for model 'house': "
-        "set its price_model or its prices in the catalog"
+        "set its price_model or its prices in the catalog, or the provider's price_provider"
     )
 
 
