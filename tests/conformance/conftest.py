@@ -80,6 +80,7 @@ async def open_target(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Open]:
             adapter=target.adapter,
             base_url=base_url,
             api_version=target.api_version,
+            legacy_max_tokens=target.legacy_max_tokens,
             key_variables=(KEY,),
         )
         adapter = DIALECTS[target.adapter](row, 10, WorkerSettings(), SystemClock())

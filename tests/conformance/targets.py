@@ -35,6 +35,7 @@ NO_EMBEDDINGS: Final = "it has no embeddings"
 NO_COMPLETIONS: Final = "it has no legacy completions"
 NO_THOUGHT: Final = "its thought stays with the provider"
 NOT_SAID: Final = "it does not say what was cached"
+NO_WAITS: Final = "it names no wait"
 NOT_MARKED: Final = "it caches only what is marked, and nothing is"
 
 
@@ -49,6 +50,7 @@ class Target:
     """Of its base URL on the simulator."""
     model: str
     api_version: str | None = None
+    legacy_max_tokens: bool = False
     embedding_model: str = "text-embedding-3-small"
     completion_model: str = "gpt-3.5-turbo-instruct"
     llmock: str | None = None
@@ -69,11 +71,12 @@ TARGETS: Final = (
     ),
     Target(
         name="Azure v1", adapter="openai", path="/azure/openai/v1", model="gpt-4.1-mini",
-        lacks={"thought that must come back": NO_THOUGHT},
+        lacks={"thought that must come back": NO_THOUGHT, "legacy completion": NO_COMPLETIONS},
     ),
     Target(
         name="Azure classic", adapter="azure", path="/azure", model="gpt-4.1-mini",
-        api_version="2024-10-21", lacks={"thought that must come back": NO_THOUGHT},
+        api_version="2024-10-21",
+        lacks={"thought that must come back": NO_THOUGHT, "legacy completion": NO_COMPLETIONS},
     ),
     Target(
         name="Anthropic", adapter="anthropic", path="/anthropic", model="claude-sonnet-5-5",
@@ -114,9 +117,11 @@ TARGETS: Final = (
     ),
     Target(
         name="Compatible", adapter="openai", path="/compatible/v1", model="gpt-oss-120b",
+        legacy_max_tokens=True,
         lacks={
             "thought that must come back": NO_THOUGHT,
             "cached input": NOT_SAID,
+            "waits that it asks for": NO_WAITS,
             "embedding": NO_EMBEDDINGS,
             "legacy completion": NO_COMPLETIONS,
         },

@@ -8,13 +8,15 @@ from shared.domain.generation import Delta, GenerationResult
 from worker.adapters.base import WireError
 from worker.adapters.openai_errors import raise_told
 from worker.adapters.openai_usage import MALFORMED
-from worker.adapters.openai_wire import from_wire, json_of, text_of
+from worker.adapters.openai_wire import from_wire, json_of, our_call_id, text_of
 
 
 @dataclass(slots=True)
 class _Call:
     """A tool call while it comes."""
 
+    given_id: str
+    """By the server; empty where it gives none."""
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
@@ -89,7 +91,8 @@ class ChatAssembler:
         call, function = self._calls[number], entry.get("function") or {}
         piece = Delta(
             tool_call=number,
-            tool_call_id=str(entry.get("id") or ""),
+            # Told once, though some servers repeat it and some have none.
+            tool_call_id="" if call.arguments else call.given_id or f"call_{number}",
             tool_name=str(function.get("name") or ""),
             arguments=json_of(function.get("arguments") or ""),
         )
@@ -100,9 +103,13 @@ class ChatAssembler:
 
     def _number(self, entry: Any) -> int:
         """Which call a piece belongs to: by its index, by its id where a server counts wrong."""
-        index, call_id = entry.get("index"), entry.get("id")
+        index, given_id = entry.get("index"), str(entry.get("id") or "")
         number = self._number_of.get(index)
-        if number is None or (call_id and self._calls[number].id not in {"", call_id}):
+        if number is None or self._is_another(number, given_id):
             number = self._number_of[index] = len(self._calls)
-            self._calls.append(_Call())
+            self._calls.append(_Call(given_id))
         return number
+
+    def _is_another(self, number: int, given_id: str) -> bool:
+        known = self._calls[number].given_id
+        return bool(known and given_id) and known != given_id

@@ -159,10 +159,15 @@ def _calls(entries: Any) -> Iterator[ToolCall]:
     for number, entry in enumerate(entries):
         function = entry["function"]
         yield ToolCall(
-            id=str(entry.get("id") or f"call_{number}"),
+            id=str(entry.get("id") or our_call_id(number)),
             name=str(function["name"]),
             arguments=json_of(function.get("arguments") or "{}"),
         )
+
+
+def our_call_id(number: int) -> str:
+    """The name of a call that its server did not name, by its place."""
+    return f"call_{number}"
 
 
 def json_of(arguments: Any) -> str:
