@@ -92,7 +92,7 @@ class ChatAssembler:
         piece = Delta(
             tool_call=number,
             # Told once, though some servers repeat it and some have none.
-            tool_call_id="" if call.arguments else call.given_id or f"call_{number}",
+            tool_call_id="" if call.arguments else call.given_id or our_call_id(number),
             tool_name=str(function.get("name") or ""),
             arguments=json_of(function.get("arguments") or ""),
         )
