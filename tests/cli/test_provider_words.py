@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from tests.cli.conftest import Command, eventually
 
 
@@ -20,6 +18,12 @@ def job(command: Command, job_id: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def ended(command: Command, job_id: str) -> dict[str, Any]:
+    """The job, once it has ended."""
+    eventually(job_id, lambda: job(command, job_id)["finished_at"], within=60)
+    return job(command, job_id)
 
 
 def test_who_has_no_key_is_listed_with_its_variable(serving: Command) -> None:
@@ -41,7 +45,6 @@ def test_a_check_is_made_when_it_is_asked_for(serving: Command) -> None:
     assert second["checked_at"] > first["checked_at"]
 
 
-@pytest.mark.usefixtures("serving")
 def test_what_is_off_waits_and_goes_on_when_it_is_on_again(serving: Command) -> None:
     serving("providers", "disable", "simulator", "--reason", "tea")
     try:
@@ -55,4 +58,27 @@ def test_what_is_off_waits_and_goes_on_when_it_is_on_again(serving: Command) -> 
         assert "tea" in waiting["detail"]
     finally:
         assert serving("providers", "enable", "simulator").returncode == 0
-    eventually("answered", lambda: job(serving, job_id)["state"] == "succeeded", within=20)
+    assert ended(serving, job_id)["state"] == "succeeded"
+
+
+def test_a_rehearsal_speaks_the_wire_of_the_models_own_provider(serving: Command) -> None:
+    stand_ins = {
+        "high": "simulator",
+        "anthropic-low": "simulator-anthropic",
+        "gemini-low": "simulator-gemini",
+        "xai-low": "simulator-xai",
+        "search": "simulator-perplexity",
+    }
+    jobs = {}
+    for model in stand_ins:
+        done = serving("submit", "Why?", "--model", model, "--rehearse", "--json")
+        assert done.returncode == 0, done.stderr
+        jobs[model] = json.loads(done.stdout)["id"]
+    for model, job_id in jobs.items():
+        found = ended(serving, job_id)
+        assert found["state"] == "succeeded", found["error"]
+        [attempt] = found["attempts"]
+        assert attempt["deployment"].partition("/")[0] == stand_ins[model]
+        assert attempt["cost"]["nano_usd"] > 0
+    checked = [rows(serving, "check", each)[each] for each in stand_ins.values()]
+    assert {each["health"]["state"] for each in checked} == {"healthy"}
