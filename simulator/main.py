@@ -1,4 +1,4 @@
-"""The command `python -m simulator`: a provider that bills nobody."""
+"""The command `python -m simulator`: providers that bill nobody."""
 
 import argparse
 import json
@@ -24,18 +24,34 @@ EXAMPLES: Final = """examples:
   python -m simulator --ledger bill.jsonl --seed 7     what it would bill, repeatable
   python -m simulator --script faults.json             misbehave on purpose
 
+base URLs, under the address that it tells:
+  openai      /v1                  chat/completions, responses, embeddings, completions
+  azure       /azure/openai/v1     and classic: AsyncAzureOpenAI(azure_endpoint="URL/azure")
+  anthropic   /anthropic           v1/messages, v1/messages/count_tokens
+  gemini      /gemini              v1 and v1beta: generateContent, streamGenerateContent,
+                                   batchEmbedContents, countTokens
+  xai         /xai/v1              chat/completions
+  perplexity  /perplexity/v1       responses
+  compatible  /compatible/v1       chat/completions, embeddings; errors are words, max_tokens only
+each is an account with the same limits, counted as that provider counts; one ledger for all
+
+a request with tools is answered by a call, two if the prompt says [parallel]; one with a
+schema by JSON of it; long prompts are cached; prompts may name the tool to be called
+
 a script is a list of rules; the first that strikes decides:
   [{"match": {"contains": "tea", "nth": [1, 2]}, "do": {"status": 429, "retry_after": 2}},
    {"probability": 0.01, "do": {"reset": "after"}}]
-matches:  contains, model, client_request_id, nth; beside them: probability, times
+matches:  contains, model, provider, client_request_id, nth; beside them: probability, times
 actions:  status (with type, code, message, retry_after), stall, hang, reset (before or after),
-          truncate, garbage, error_200, no_usage, content, finish_reason, cut, slow_bytes
+          truncate, garbage, error_200, no_usage, content, finish_reason, refusal, block_reason,
+          cut, stream_error, slow_bytes
 
 while it runs:
-  GET  /_sim/stats     counters
+  GET  /_sim/stats     counters, of all accounts and of each
   POST /_sim/script    replace the script
-  POST /_sim/limits    {"rpm": 100, "tpm": 0, "concurrency": 0, "window": 60}, any of them
-  POST /_sim/reset     forget counters, script and what the window holds"""
+  POST /_sim/limits    {"rpm": 100, "tpm": 0, "output_tpm": 0, "rpd": 0, "concurrency": 0,
+                       "window": 60}, any of them; with "provider" of that one alone
+  POST /_sim/reset     forget counters, script, caches and what the windows hold"""
 Model = TypeVar("Model", bound=Strict)
 
 
@@ -68,7 +84,7 @@ def _refuse(message: str) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m simulator",
-        description="A stand-in for OpenAI: same wire, strict limits, no money.",
+        description="A stand-in for providers: the same wires, strict limits, no money.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -78,8 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--ready-file", type=Path, help="gets the URL once the port listens")
     add("--ledger", type=Path, help="JSONL of what would be billed, on disk before each reply")
     add("--seed", type=int, default=0)
-    add("--rpm", default=0, help="requests per window; 0: no limit")
-    add("--tpm", default=0, help="tokens per window; 0: no limit")
+    add("--rpm", default=0, help="requests per window and provider; 0: no limit")
+    add("--tpm", default=0, help="tokens per window and provider; 0: no limit")
     add("--output-tpm", default=0, help="output tokens per window, as produced; 0: no limit")
     add("--rpd", default=0, help="requests per day; 0: no limit")
     add("--concurrency", default=0, help="requests at once; 0: no limit")
@@ -94,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=IN,CACHED,OUT",
-        help="one more model, in USD per million tokens",
+        help="one more model of every provider, in USD per million tokens",
     )
     return parser
 

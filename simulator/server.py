@@ -1,6 +1,7 @@
 """Listening, routing, and stopping with the ledger written."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -31,6 +32,7 @@ async def serve(company: Company, host: str, port: int, ready_file: Path | None)
         lambda: Connection(handler, connections), host, port, backlog=BACKLOG
     )
     count_prompt([""])  # the vocabulary is loaded before the first call, not under it
+    gc.freeze()  # what is loaded stays: no collection need look at it again
     _announce(f"http://{host}:{server.sockets[0].getsockname()[1]}", ready_file)
     await stop.wait()
     server.close()
