@@ -255,7 +255,7 @@ def test_a_tool_without_parameters_takes_none_and_a_search_is_a_tool_of_the_serv
     body = wire(USER, tools=(Tool(name="now"),), web_search=True)
     assert body["tools"] == [
         {"name": "now", "input_schema": {"type": "object", "properties": {}}},
-        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "web_search_20250305", "name": "web_search", "max_uses": 5},
     ]
 
 

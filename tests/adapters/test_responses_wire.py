@@ -93,6 +93,7 @@ def test_every_wish_has_its_name() -> None:
             "format": {"type": "json_schema", "name": "sum", "schema": SCHEMA, "strict": True}
         },
         "reasoning": {"effort": "low"},
+        "max_tool_calls": 5,
         "include": ["reasoning.encrypted_content"],
         "metadata": {"team": "blue"},
         "store": False,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from shared.catalog.prices import MOST_SEARCHES
 from shared.domain.conversation import (
     FilePart,
     ImagePart,
@@ -41,7 +42,9 @@ EFFORTS: Final = {
 }
 TOOL_CHOICES: Final = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "any"}
 # The oldest of its versions is the only one that needs no code execution beside it.
-WEB_SEARCH: Final = {"type": "web_search_20250305", "name": "web_search"}
+WEB_SEARCH: Final = {
+    "type": "web_search_20250305", "name": "web_search", "max_uses": MOST_SEARCHES
+}  # fmt: skip
 DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII)
 
 

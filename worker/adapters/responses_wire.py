@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from shared.catalog.prices import MOST_SEARCHES
 from shared.domain.conversation import (
     FilePart,
     ImagePart,
@@ -50,6 +51,8 @@ def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
             "parallel_tool_calls": request.parallel_tool_calls,
             "text": _text_format(request.response_schema),
             "reasoning": _reasoning(request.reasoning_effort),
+            # What was held for: it counts the provider's own tools only.
+            "max_tool_calls": MOST_SEARCHES if request.web_search else None,
             "include": _included(request),
             "metadata": request.metadata,
             # The job is the record; the provider need not keep another.
