@@ -53,6 +53,7 @@ CALLS: Final[dict[str, tuple[str, Wire]]] = {
 TELLS: Final[dict[tuple[str, str], tuple[str, Wire, Told]]] = {
     ("GET", "/v1/models"): ("openai", OpenAIChat(), openai_models),
     ("GET", "/azure/openai/v1/models"): ("azure", AzureChat(), openai_models),
+    ("GET", "/azure/openai/models"): ("azure", AzureChat(), openai_models),
     ("GET", "/xai/v1/models"): ("xai", XaiChat(), openai_models),
     ("GET", "/perplexity/v1/models"): ("perplexity", PerplexityResponses(), openai_models),
     ("GET", "/compatible/v1/models"): ("compatible", CompatibleChat(), openai_models),

@@ -91,6 +91,12 @@ class CompatibleChat(CompatibleErrors, OpenAIChat):
 
     style: ClassVar[Style] = Style(bare=True)
 
+    def read(self, request: Request, shelf: Shelf) -> Call:
+        """The call; nothing is cached, as nothing could tell."""
+        call = super().read(request, shelf)
+        call.prefix, call.cached_tokens, call.cache_write_tokens = (), 0, 0
+        return call
+
     def body(self, request: Request) -> ChatBody:
         """The body, with the older name of the maximum alone."""
         body = super().body(request)

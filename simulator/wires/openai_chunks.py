@@ -29,11 +29,8 @@ BARE_ROLE: Final = {"role": "assistant", "content": ""}
 def completion(reply: Reply, style: Style) -> Json:
     """A chat.completion without its usage."""
     answer = reply.answer
-    silent = bool(answer.tool_calls) or answer.refusal is not None
-    message: Json = {
-        "role": "assistant",
-        "content": None if silent else answer.text,
-    }
+    words = answer.text if answer.refusal is None else answer.refusal if style.bare else None
+    message: Json = {"role": "assistant", "content": None if answer.tool_calls else words}
     if style.tells_thought and answer.thought:
         message["reasoning_content"] = answer.thought
     if not style.bare:
@@ -99,7 +96,8 @@ def _deltas(answer: Answer, style: Style) -> Iterator[Json]:
     if style.tells_thought and answer.thought:
         yield from ({"reasoning_content": piece} for piece in pieces(answer.thought))
     if answer.refusal is not None:
-        yield from ({"refusal": piece} for piece in pieces(answer.refusal))
+        field = "content" if style.bare else "refusal"
+        yield from ({field: piece} for piece in pieces(answer.refusal))
         return
     if not answer.tool_calls:
         yield from ({"content": piece} for piece in pieces(answer.text))

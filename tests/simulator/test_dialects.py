@@ -39,6 +39,7 @@ async def test_azure_serves_deployments_with_its_filters(simulator: Simulator) -
         stream = await client.chat.completions.create(model=MODEL, messages=ASKED, stream=True)
         chunks = [chunk async for chunk in stream]
         vectors = await client.embeddings.create(model="text-embedding-3-small", input="tea")
+        assert (await client.models.list()).data
     filters: Any = answer.choices[0].model_extra
     assert not filters["content_filter_results"]["hate"]["filtered"]
     assert chunks[0].choices == []
@@ -125,6 +126,12 @@ async def test_a_compatible_server_is_nearly_like_openais(simulator: Simulator) 
             await client.chat.completions.create(
                 model=MODEL, messages=ASKED, max_completion_tokens=5
             )
+        await simulator.script({"times": 1, "do": {"refusal": "No."}})
+        refused = await client.chat.completions.create(model=MODEL, messages=ASKED)
+        long: Any = [{"role": "user", "content": "word for word " * 500}]
+        for _ in range(2):
+            await client.chat.completions.create(model=MODEL, messages=long)
+        assert simulator.ledger()[-1].cached_tokens == 0
         await simulator.limit(rpm=1)
         with pytest.raises(openai.RateLimitError) as limited:
             await client.chat.completions.create(model=MODEL, messages=ASKED)
@@ -132,6 +139,7 @@ async def test_a_compatible_server_is_nearly_like_openais(simulator: Simulator) 
     assert (call.get("id"), call["function"]["name"]) == (None, "weather")
     assert answer.usage is not None
     assert answer.usage.prompt_tokens_details is None
+    assert refused.choices[0].message.content == "No."
     assert isinstance(caught.value.response.json()["error"], str)
     assert "retry-after" not in limited.value.response.headers
     assert simulator.ledger()[-1].provider == "compatible"
