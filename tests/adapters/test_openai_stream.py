@@ -185,6 +185,8 @@ def test_tool_calls_come_in_pieces() -> None:
         ([(0, "x"), (0, "y")], ["x", "y"]),
         # No index: a piece without an id belongs to the last call.
         ([(None, "x"), (None, None), (None, "y")], ["x", "y"]),
+        # The id again with every piece.
+        ([(0, "x"), (0, "x"), (1, "y"), (1, "y")], ["x", "y"]),
         # No ids.
         ([(0, None), (1, None)], ["call_0", "call_1"]),
     ],
@@ -193,8 +195,9 @@ def test_a_server_that_counts_wrong_is_understood(
     pieces: list[tuple[Any, Any]], ids: list[str]
 ) -> None:
     chunks = [calling(index, id=call_id, name="f" if call_id else "") for index, call_id in pieces]
-    assembler, _ = assembled([*chunks, chunk("stop")])
+    assembler, told = assembled([*chunks, chunk("stop")])
     assert [call.id for call in assembler.result().tool_calls] == ids
+    assert [delta.tool_call_id for delta in told if delta.tool_call_id] == ids
 
 
 def test_thought_and_refusal_are_told_apart_from_the_answer() -> None:
