@@ -45,7 +45,7 @@ DEMANDS: Final[dict[str, Demand]] = {
     "latency_p50": Demand(what="added latency of a person's job, p50", bound=15, unit=" ms"),
     "latency_p99": Demand(what="added latency of a person's job, p99", bound=50, unit=" ms"),
     "idle": Demand(what="idle worker process, of a core", bound=2, unit=" %"),
-    "stream_cpu": Demand(what="a stream of 10 pieces a second, of a core", bound=0.1, unit=" %"),
+    "stream_cpu": Demand(what="CPU per piece of a streamed answer", bound=100, unit=" µs"),
     "stream_memory": Demand(what="memory per stream", bound=100, unit=" KB"),
     "quota_requests": Demand(what="use of a request quota", bound=98, at_least=True, unit=" %"),
     "quota_tokens": Demand(what="use of a token quota", bound=98, at_least=True, unit=" %"),

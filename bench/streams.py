@@ -17,7 +17,7 @@ from cli.stack.servers import Servers
 from shared.redis_client import connect_redis
 from shared.streamlog import START, last_positions, read_logs
 
-PAUSE: Final = 0.1
+PAUSE: Final = 0.5
 """Seconds between two chunks of an answer."""
 WORDS_PER_CHUNK: Final = 4
 WORD: Final = "word "
@@ -54,19 +54,17 @@ async def streams(servers: Servers, size: Size) -> Part:
         for number in (size.streams // 10, size.streams)
     ]
     part = Part(
-        f"answers told while they come, {1 / PAUSE:.0f} pieces a second each; CPU of one core",
+        f"answers told while they come, a piece each {PAUSE} s; CPU of one core",
         ["streams", "pieces/s", "entries/s", "worker, %", "Valkey, %", "worker's memory, MB"],
     )
     for load in (few, many):
         cores = [load.cores["worker"] * 100, load.cores["valkey"] * 100]
         speeds = [load.pieces, load.entries]
         part.rows.append([f"{load.streams:,}", *speeds, *cores, load.memory / KB**2])
-    more = many.streams - few.streams
-    part.rows.append(["CPU a piece, µs", "", "", *_a_piece(few, many), ""])
-    part.figures = {
-        "stream_cpu": (many.cores["worker"] - few.cores["worker"]) / more * 100,
-        "stream_memory": (many.memory - few.memory) / more / KB,
-    }
+    in_worker, in_valkey = _a_piece(few, many)
+    part.rows.append(["CPU a piece, µs", "", "", in_worker, in_valkey, ""])
+    memory_each = (many.memory - few.memory) / (many.streams - few.streams)
+    part.figures = {"stream_cpu": in_worker, "stream_memory": memory_each / KB}
     return part
 
 

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import orjson
 
-from shared.domain.generation import Delta
+from shared.domain.generation import Delta, sparse
 from shared.streamlog import START, EntryKind, Position, key_of
 from tests.mill import eventually
 from tests.streams.conftest import Log, first_try
@@ -161,4 +161,6 @@ def test_neighbours_of_one_channel_become_one_piece() -> None:
 
 def test_what_no_text_can_hold_is_mended() -> None:
     assert text_of(Delta(text="a\ud83db")) == '{"text":"a?b"}'
+    for told in (Delta(tool_call=0, arguments="é"), Delta(text="a", reasoning="b"), Delta()):
+        assert orjson.loads(text_of(told)) == sparse(told)
     assert text_of(Delta(tool_call=0, arguments="é")) == '{"tool_call":0,"arguments":"é"}'

@@ -2,17 +2,19 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import groupby, islice
 from typing import Final
 
 import orjson
 
-from shared.domain.generation import Delta, sparse
+from shared.domain.generation import Delta
 from shared.streamlog import Entry, EntryKind, Position, to_append
 
 ENTRY_OVERHEAD: Final = 100
 """Bytes that an entry takes beside its text, here and in Redis together, about."""
+BLANK: Final = tuple((each.name, each.default) for each in fields(Delta))
+"""What a piece does not say."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +64,7 @@ class AnswerLog:
     def seal(self) -> None:
         """Make entries of what was told since the last time: neighbours become one."""
         heard, self.heard, self.waiting = self.heard, [], 0
-        for delta in joined(heard):
+        for delta in joined(heard) if len(heard) > 1 else heard:
             self._add(EntryKind.DELTA, text_of(delta))
 
     def forget(self, until: int) -> int:
@@ -137,7 +139,8 @@ def joined(deltas: Iterable[Delta]) -> Iterator[Delta]:
 
 def text_of(delta: Delta) -> str:
     """JSON, whatever the provider wrote: a lone surrogate becomes a question mark."""
-    value = sparse(delta)
+    # As `sparse`, at a fifth of its cost: there is one for every few words.
+    value = {name: each for name, none in BLANK if (each := getattr(delta, name)) != none}
     try:
         return orjson.dumps(value).decode()
     except TypeError:
