@@ -98,6 +98,9 @@ def test_every_wish_has_its_name() -> None:
         "metadata": {"team": "blue"},
         "store": False,
     }
+
+
+def test_a_mode_of_calling_is_a_word() -> None:
     assert body(tool_choice=ToolMode.REQUIRED)["tool_choice"] == "required"
 
 
