@@ -20,7 +20,7 @@ from shared.streamlog import START, last_positions, read_logs
 PAUSE: Final = 0.5
 """Seconds between two chunks of an answer."""
 WORDS_PER_CHUNK: Final = 4
-WORD: Final = "word "
+WORD: Final = "word"
 SAMPLE: Final = 20
 SETTLE: Final = 3.0
 SLOTS: Final = 2000
@@ -78,7 +78,7 @@ async def _load(servers: Servers, number: int, seconds: float) -> Load:
         await on.mill.start_simulator(**{"latency-ms": 0, "latency-spread": 0})
         # Long enough for the last to begin before the first ends.
         chunks = round((seconds * 2 + 20) / PAUSE)
-        content = WORD * (chunks * WORDS_PER_CHUNK)
+        content = f"{WORD} " * (chunks * WORDS_PER_CHUNK)
         await on.mill.script({"do": {"slow_bytes": PAUSE, "content": content}})
         await on.fill(number)
         async with on.mill.database.transaction() as connection:
