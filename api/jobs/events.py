@@ -115,6 +115,7 @@ async def _news(
 ) -> AsyncGenerator[bytes]:
     """What happens, at the pace of who listens, until the job has ended and all is told."""
     end_of_stream, patience, told_at = monotonic() + MOST_SECONDS, Patience(), monotonic()
+    await rings(watch.news, POLL_SECONDS)  # where the job stands is told first
     while monotonic() < end_of_stream and not watchers.leaving:
         watch.news.clear()
         entries = await watchers.read(watch.job_id, narrator.last) if streamed else []

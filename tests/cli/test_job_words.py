@@ -26,6 +26,21 @@ def test_submit_and_wait_prints_the_answer_and_nothing_else(serving: Command) ->
     assert job["id"] in done.stderr
 
 
+def test_submit_and_stream_prints_the_same_answer_while_it_comes(serving: Command) -> None:
+    done = serving("submit", "Why is grass green?", "--rehearse", "--stream")
+    assert done.returncode == 0, done.stderr
+    [job] = lines(serving, "jobs", "--limit", "1")
+    [result] = lines(serving, "results", job["id"])[:1]
+    assert done.stdout == result["content"] + "\n"
+    told = lines(serving, "submit", "Why is snow white?", "--rehearse", "--stream")
+    text = "".join(each["data"].get("text", "") for each in told if each["event"] == "delta")
+    assert (told[0]["event"], told[-1]["event"]) == ("state", "end")
+    assert told[-1]["data"]["result"]["content"] == text
+    refused = serving("submit", "--file", "q.csv", "--stream")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--stream goes with one prompt" in refused.stderr
+
+
 def test_a_file_is_submitted_once_however_often_it_is_sent(serving: Command) -> None:
     (serving.folder / "q.csv").write_text('name,text\n"Ann, B",hello\nBob,=1+1\n')
     words = ("submit", "--file", "q.csv", "--prompt", "{{name}}: {{text}}", "--rehearse")

@@ -129,7 +129,7 @@ async def test_after_a_kill_of_a_worker_watchers_hear_the_second_answer_whole(
 ) -> None:
     mill = fleet.mill
     await mill.start_simulator(**{"latency-ms": 50})
-    await mill.script({"do": {"slow_bytes": 0.4}})
+    await mill.script({"do": {"slow_bytes": 0.6}})
     doomed = await mill.start_worker(slots=50)
     ids = []
     for number in range(JOBS):
@@ -141,8 +141,8 @@ async def test_after_a_kill_of_a_worker_watchers_hear_the_second_answer_whole(
         return all(watcher.text for watcher, _ in crowd)
 
     await eventually("every answer has begun", all_hear)
-    await mill.start_worker(slots=50)
     doomed.kill()
+    await mill.start_worker(slots=50)
     async with asyncio.timeout(60):
         await asyncio.gather(*(watching for _, watching in crowd))
     for watcher, _ in crowd:
