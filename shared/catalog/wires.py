@@ -52,7 +52,8 @@ FOREIGN: Final[dict[RequestKind, frozenset[str]]] = {
 }
 """Options that mean nothing to requests of this kind."""
 
-CHAT_COMPLETIONS: Final = frozenset({"web_search"})
+# OpenAI keeps labels of stored answers only, and nothing is stored there.
+CHAT_COMPLETIONS: Final = frozenset({"web_search", "metadata", USER_ID})
 UNSUPPORTED: Final[dict[str, frozenset[str]]] = {
     "openai": CHAT_COMPLETIONS,
     "azure": CHAT_COMPLETIONS,
