@@ -17,7 +17,7 @@ from shared.db.engine import Database
 from shared.db.tenants import Caller, find_key
 from shared.domain.errors import NotAuthenticatedError, NotPermittedError
 from shared.doorbell import Doorbell
-from shared.security.keys import Scope, hash_secret, parse_key
+from shared.security.keys import OF_A_TENANT, Scope, hash_secret, parse_key
 from shared.settings import Settings
 
 KEY_SECONDS: Final = 5.0
@@ -69,7 +69,8 @@ def caller_with(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """A dependency: the caller, if its key has the scope."""
 
     async def check(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
-        if scope not in caller.scopes and Scope.ADMIN not in caller.scopes:
+        granted = caller.scopes | (OF_A_TENANT if Scope.ADMIN in caller.scopes else frozenset())
+        if scope not in granted:
             message = f"this API key lacks the scope {scope!s}"
             raise NotPermittedError(message)
         return caller

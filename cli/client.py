@@ -105,8 +105,12 @@ class Client:
                 if not response.is_success:
                     await response.aread()
                     self._body_of(response)
-                async for line in response.aiter_lines():
-                    yield line
+                rest = ""
+                async for text in response.aiter_text():
+                    # Not at every character that Unicode calls the end of a line: JSON holds some.
+                    *lines, rest = (rest + text).split("\n")
+                    for line in lines:
+                        yield line.removesuffix("\r")
         except httpx2.TransportError as error:
             message = f"the API at {self._where} is gone ({type(error).__name__})"
             raise UnavailableError(message) from None

@@ -232,7 +232,7 @@ class MillEngine:
         try:
             async with self._database.transaction() as connection:
                 if await exhausted(connection, provider_id, reason):
-                    log.error("provider_switched_off", what=provider_id, detail=reason)
+                    log.error("provider_switched_off", what=provider_id)
         except Exception as error:  # noqa: BLE001 - the attempt's own end matters more
             log.warning("provider_not_switched_off", error=type(error).__name__)
 

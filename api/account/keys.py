@@ -19,7 +19,7 @@ from shared.db.tenants import (
     revoke_key,
 )
 from shared.domain.clock import SystemClock
-from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.errors import ConflictError, NotFoundError, NotPermittedError
 from shared.security.keys import Scope
 
 router = APIRouter(prefix="/api/v1/keys", tags=["account"])
@@ -98,6 +98,9 @@ async def list_keys_route(parts: AnyParts, caller: Admin) -> KeyList:
 async def create_key_route(request: Request, parts: AnyParts, caller: Admin) -> KeyCreated:
     """For the caller's tenant; the reply is the only place where the key stands in clear."""
     asked = parse_as(KeyCreate, parse_json(await request.body()))
+    if Scope.OPERATOR in asked.scopes and Scope.OPERATOR not in caller.scopes:
+        message = "scopes: this API key lacks the scope operator, and cannot give it"
+        raise NotPermittedError(message, field="scopes")
     lives = asked.expires_in_days
     async with parts.database.transaction() as connection:
         key = await create_key(

@@ -18,7 +18,7 @@ from shared.domain.errors import ConflictError, NotFoundError
 from shared.security.keys import Scope
 
 router = APIRouter(prefix="/api/v1/providers", tags=["catalog"])
-Admin = Annotated[Caller, Depends(caller_with(Scope.ADMIN))]
+Operator = Annotated[Caller, Depends(caller_with(Scope.OPERATOR))]
 ProviderId = Annotated[str, Path(max_length=64)]
 CHECK_SECONDS: Final = 15.0
 """The longest that a request waits for the check that it asked for."""
@@ -104,7 +104,9 @@ async def list_providers(parts: AnyParts, _: Reader) -> ProviderList:
     summary="Switch a provider on",
     responses=error_responses(404),
 )
-async def enable_provider(parts: AnyParts, caller: Admin, provider_id: ProviderId) -> ProviderRead:
+async def enable_provider(
+    parts: AnyParts, caller: Operator, provider_id: ProviderId
+) -> ProviderRead:
     """For every tenant; jobs that waited for it go on within two seconds."""
     return await _switch(parts, caller, provider_id, enabled=True, reason=None)
 
@@ -122,7 +124,7 @@ async def enable_provider(parts: AnyParts, caller: Admin, provider_id: ProviderI
     },
 )
 async def disable_provider(
-    request: Request, parts: AnyParts, caller: Admin, provider_id: ProviderId
+    request: Request, parts: AnyParts, caller: Operator, provider_id: ProviderId
 ) -> ProviderRead:
     """For every tenant: within two seconds nothing more is released to it; calls end as they do."""
     body = await request.body()
@@ -136,7 +138,7 @@ async def disable_provider(
     summary="Check a provider now",
     responses=error_responses(404, 409),
 )
-async def check_provider(parts: AnyParts, _: Admin, provider_id: ProviderId) -> ProviderRead:
+async def check_provider(parts: AnyParts, _: Operator, provider_id: ProviderId) -> ProviderRead:
     """A worker asks it something that costs nothing; the reply shows what came of it."""
     provider = _known(parts.catalog, provider_id)
     standings = await _standings(parts)

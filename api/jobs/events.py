@@ -127,7 +127,7 @@ async def _news(
             watchers.look_at(watch.job_id)
         if len(entries) == READ_AT_ONCE:
             continue
-        if standing and patience.is_over(standing, narrator):
+        if standing and patience.is_over(standing, narrator, streamed=streamed):
             return
         quiet = told_at + KEEP_ALIVE_SECONDS - monotonic()
         runs = standing is None or standing.state not in WAITING
@@ -143,10 +143,10 @@ class Patience:
     def __init__(self) -> None:
         self._since: float | None = None
 
-    def is_over(self, standing: Standing, narrator: Narrator) -> bool:
+    def is_over(self, standing: Standing, narrator: Narrator, *, streamed: bool) -> bool:
         """Whether nothing more is worth waiting for."""
-        if not standing.final:
-            return False
+        if not (standing.final and streamed):
+            return standing.final
         self._since = self._since or monotonic()
         return (
             narrator.has_heard_all(standing)

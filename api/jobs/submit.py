@@ -50,8 +50,8 @@ async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]
     else:
         jobs = _new_jobs(parts, caller, submissions)
     async with parts.database.transaction() as connection:
-        for route in {job.route for job in jobs}:
-            plan = [deployment.id for deployment in parts.catalog.plan(route)]
+        for route, unfit in {(job.route, job.unfit or ()) for job in jobs}:
+            plan = [each.id for each in parts.catalog.plan(route) if each.id not in unfit]
             if reason := await why_not(connection, plan):
                 raise NoDeploymentError(reason, field="request.model")
         accepted = await accept(connection, jobs)

@@ -20,7 +20,7 @@ from cli.stack.home import Home
 from shared.db.engine import Database
 from shared.db.tenants import create_key, create_tenant, list_tenants, set_weight
 from shared.domain.errors import ConfigurationError
-from shared.security.keys import Scope
+from shared.security.keys import OF_A_TENANT, Scope
 
 T = TypeVar("T")
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -61,12 +61,20 @@ def list_(*, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog=CREATE_EXAMPLES)
-def create(name: Name, *, weight: Weight = 1, as_json: AsJson = False) -> None:
+def create(
+    name: Name,
+    *,
+    weight: Weight = 1,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="Its key may switch providers, too, for all tenants.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Create a tenant and its first key, which is shown this once, on stdout."""
     with told_plainly():
         if not NAME.fullmatch(name):
             raise InputError("NAME: up to 63 small letters, digits, dots, dashes and underscores")
-        pepper = _pepper()
+        pepper, scopes = _pepper(), Scope if operator else OF_A_TENANT
 
         async def make(connection: AsyncConnection) -> tuple[str, str]:
             tenant_id = await create_tenant(connection, name, weight=weight)
@@ -74,7 +82,12 @@ def create(name: Name, *, weight: Weight = 1, as_json: AsJson = False) -> None:
                 message = f"a tenant {name!r} exists already"
                 raise InputError(message)
             key = await create_key(
-                connection, tenant_id, name="first", scopes=Scope, environment="live", pepper=pepper
+                connection,
+                tenant_id,
+                name="first",
+                scopes=scopes,
+                environment="live",
+                pepper=pepper,
             )
             return tenant_id, key.plaintext.get_secret_value()
 

@@ -1,5 +1,6 @@
 """`promptmill simulate`: the stand-in for every provider, for whoever tests against it."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ def serve(options: list[str], *, as_json: bool) -> int:
         command = [sys.executable, "-m", "simulator", *options, "--ready-file", str(ready)]
         # What it says on stdout is said here, in our words.
         child = subprocess.Popen(command, stdout=_passed_on(options))  # noqa: S603 - our own program
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: child.terminate())
         try:
             while child.poll() is None and not ready.exists():
                 sleep(POLL_SECONDS)

@@ -180,7 +180,7 @@ async def _prepare(home: Home, database: Database, *, embedded: bool) -> tuple[s
                 connection,
                 tenant_id,
                 name="this machine",
-                scopes=[Scope.ADMIN, Scope.JOBS_READ, Scope.JOBS_WRITE],
+                scopes=Scope,
                 environment="local",
                 pepper=SecretStr(pepper),
             )

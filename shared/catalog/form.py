@@ -1,12 +1,11 @@
 """Is a request whole in itself, whatever its model is? Turns, calls, addresses, schemas."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
-import jsonschema_rs
 import orjson
 
+from shared.catalog.schemas import mistake_in
 from shared.domain.conversation import FilePart, ImagePart, Message, Role
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest, NamedTool, RequestKind, ToolMode
@@ -109,21 +108,9 @@ def _is_object(text: str) -> bool:
 
 
 def _require_schema(path: str, schema: dict[str, Any]) -> None:
-    if mistake := _mistake_in(orjson.dumps(schema)):
+    if mistake := mistake_in(orjson.dumps(schema)):
         place, said = mistake
         raise _wrong(path_of((path, *place)), f"no valid JSON Schema: {said}")
-
-
-@lru_cache(maxsize=256)
-def _mistake_in(schema: bytes) -> tuple[tuple[int | str, ...], str] | None:
-    """Where a schema is none, and why; a file's lines mostly share one. Nothing is fetched."""
-    try:
-        jsonschema_rs.validator_for(orjson.loads(schema), offline=True)
-    except jsonschema_rs.ValidationError as error:
-        return tuple(error.instance_path), error.message[:300]
-    except ValueError as error:
-        return (), str(error)[:300]
-    return None
 
 
 def _wrong(field: str, said: str) -> InvalidRequestError:

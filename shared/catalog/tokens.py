@@ -1,7 +1,6 @@
 """Count the tokens of a request, offline: exactly for text to OpenAI, else an upper estimate."""
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -162,7 +161,7 @@ def _content(url: str) -> bytes:
     head, _, data = url.partition(",")
     try:
         return base64.b64decode(data) if head.endswith(";base64") else data.encode()
-    except binascii.Error:
+    except ValueError:
         return data.encode()
 
 

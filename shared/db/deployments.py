@@ -39,6 +39,8 @@ async def report_deployments(
 
 async def why_not(connection: AsyncConnection, ids: Sequence[str]) -> str | None:
     """Why none of these deployments can be called; None when one can, or nobody has said yet."""
+    if not ids:
+        return "no provider of the catalog serves it"
     rows = (await connection.execute(REASONS, {"ids": list(ids)})).all()
     if len(rows) < len(ids) or any(row.ready for row in rows):
         return None

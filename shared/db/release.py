@@ -85,6 +85,7 @@ FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
       AND (lane, tenant_id) >= (due.lane, due.tenant_id)
       AND (lane, tenant_id) <= (due.lane, due.tenant_id)
       AND jobs.deadline > clock_timestamp()
+      AND (unfit IS NULL OR NOT CAST(:open AS text[]) <@ unfit)
     ORDER BY lane, tenant_id, id LIMIT :each) AS job
 """)
 
@@ -125,13 +126,22 @@ async def due_routes(connection: AsyncConnection) -> list[str]:
 
 
 async def due_jobs(
-    connection: AsyncConnection, route: str, each: int, *, searching: bool = False
+    connection: AsyncConnection,
+    route: str,
+    each: int,
+    *,
+    deployments: Sequence[str] = (),
+    searching: bool = False,
 ) -> list[DueJob]:
     """The oldest due jobs of a route, at most `each` per lane and tenant, without locks.
 
+    Only what one of the open `deployments` can take, without any what everybody can: the others
+    would hide what is behind them.
     `searching`: its model can search the web, so look which of them ask for that.
     """
-    choice = {"route": route, "each": each, "searching": searching}
+    choice = {
+        "route": route, "each": each, "open": list(deployments), "searching": searching
+    }  # fmt: skip
     rows = await connection.execute(DUE_JOBS, choice)
     return [
         DueJob(

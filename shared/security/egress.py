@@ -11,9 +11,18 @@ import aiohttp
 
 ADDRESSES_IN_DISGUISE: Final = tuple(
     ipaddress.ip_network(each)
-    for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+    for each in (
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2002::/16",
+        "2001::/32",
+        "::/96",
+        "::ffff:0:0:0/96",
+        "fec0::/10",
+        "192.88.99.0/24",
+    )
 )
-"""NAT64, 6to4 and Teredo: an IPv6 address that leads to an IPv4 address nobody looked at."""
+"""NAT64, 6to4, Teredo and the like: they lead to an IPv4 address that nobody looked at."""
 CHUNK: Final = 64 * 1024
 AGENT: Final = "promptmill"
 
@@ -82,7 +91,7 @@ class Egress:
             async with self._open().get(url, timeout=patience, allow_redirects=False) as reply:
                 _refuse_useless(reply)
                 return Fetched(reply.content_type, await _read(reply, most_bytes))
-        except aiohttp.InvalidURL:
+        except (aiohttp.InvalidURL, UnicodeError):
             raise EgressError("it is not a URL") from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, DeniedAddressError):
@@ -108,8 +117,12 @@ class Egress:
         if self._session is None:
             connector = aiohttp.TCPConnector(socket_factory=self._socket)
             headers = {"User-Agent": AGENT}
+            # One caller's cookies are no business of the next one's.
             self._session = aiohttp.ClientSession(
-                connector=connector, trust_env=False, headers=headers
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                headers=headers,
             )
         return self._session
 

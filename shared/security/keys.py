@@ -24,6 +24,13 @@ class Scope(StrEnum):
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
     ADMIN = "admin"
+    """All of its tenant's."""
+    OPERATOR = "operator"
+    """What is there for all tenants: the providers. No other scope stands for it."""
+
+
+OF_A_TENANT: Final = frozenset(Scope) - {Scope.OPERATOR}
+"""What the first key of a tenant may do."""
 
 
 @dataclass(frozen=True, slots=True)

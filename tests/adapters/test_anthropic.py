@@ -137,7 +137,7 @@ async def test_the_environment_and_the_disk_put_nothing_on_the_wire(
             FailureKind.OVERLOADED,
             30.0,
         ),
-        (({}, 302), {"location": "/elsewhere"}, FailureKind.BAD_REQUEST, None),
+        (({}, 302), {"location": "/elsewhere"}, FailureKind.NOT_FOUND, None),
         (("plain", 500), {}, FailureKind.SERVER, None),
     ],
 )

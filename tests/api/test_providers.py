@@ -50,7 +50,7 @@ def test_nobody_says_who_can_be_called_while_no_worker_lives(api: Api) -> None:
 
 def test_a_missing_key_is_told_with_its_variable_and_cannot_be_checked(api: Api) -> None:
     report(api, ready=False)
-    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN))
+    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN, Scope.OPERATOR))
     with api.client(admin) as client:
         openai = provider(client, "openai")
         checked = client.post("/api/v1/providers/openai/check").json()
@@ -61,7 +61,7 @@ def test_a_missing_key_is_told_with_its_variable_and_cannot_be_checked(api: Api)
 
 def test_an_admin_switches_a_provider_off_and_on_for_all(api: Api) -> None:
     report(api, ready=True)
-    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN))
+    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN, Scope.OPERATOR))
     path = "/api/v1/providers/openai"
     with api.client() as plain, api.client(admin) as client:
         assert plain.post(f"{path}/disable").status_code == 403
@@ -88,7 +88,7 @@ def test_an_admin_switches_a_provider_off_and_on_for_all(api: Api) -> None:
 
 
 def test_a_model_whose_only_provider_is_off_says_by_whom_and_why(api: Api) -> None:
-    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN))
+    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN, Scope.OPERATOR))
     with api.client(admin) as client:
         client.post("/api/v1/providers/anthropic/disable", json={"reason": "unpaid"})
         body = job_body()
@@ -119,7 +119,7 @@ def test_latencies_are_those_of_the_newest_answered_calls(api: Api) -> None:
 
 
 def test_nobody_checks_without_a_worker(api: Api) -> None:
-    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN))
+    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN, Scope.OPERATOR))
     with api.client(admin) as client:
         reply = client.post("/api/v1/providers/openai/check")
     assert (reply.status_code, reply.json()["error"]["code"]) == (409, "conflict")

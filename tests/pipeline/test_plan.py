@@ -9,7 +9,7 @@ from shared.db.release import DueJob, due_jobs
 from shared.domain.job import Lane
 from tests.life import ROUTE, Life, new_job
 from worker.dispatch.fleet import Fleet
-from worker.dispatch.plan import able, asks
+from worker.dispatch.plan import asks
 
 CATALOG = load_catalog()
 PLAN = tuple(CATALOG.find(f"{provider}/gpt-4.1") for provider in ("openai", "azure"))
@@ -27,7 +27,7 @@ JOB = DueJob(
 
 
 def asked(job: DueJob) -> str:
-    [ask] = asks(able([job], PLAN), PLAN)
+    [ask] = asks([job], PLAN)
     return ask.deployment.id
 
 
@@ -39,16 +39,21 @@ def test_the_first_that_can_take_it_and_was_not_tried_is_asked() -> None:
     assert asked(replace(JOB, unfit=(FIRST,), tried=(SECOND,))) == SECOND
 
 
-def test_a_job_that_nobody_open_can_take_waits() -> None:
-    unfit = replace(JOB, unfit=(FIRST, SECOND))
-    assert able([JOB, unfit], PLAN) == [JOB]
-    assert able([replace(JOB, unfit=(SECOND,))], PLAN[1:]) == []
+async def test_a_job_that_nobody_open_can_take_waits_and_hides_nobody(life: Life) -> None:
+    only_first = [new_job(unfit=(SECOND,)) for _ in range(3)]
+    anybody = new_job()
+    await life.accept(*only_first, anybody)
+    async with life.database.transaction() as connection:
+        both = await due_jobs(connection, ROUTE, 2, deployments=[FIRST, SECOND])
+        second = await due_jobs(connection, ROUTE, 2, deployments=[SECOND])
+    assert [job.id for job in both] == [job.id for job in only_first[:2]]
+    assert [job.id for job in second] == [anybody.id]
 
 
 async def test_who_cannot_take_a_job_is_remembered_until_it_is_released(life: Life) -> None:
     await life.accept(new_job(unfit=(FIRST, SECOND)), new_job())
     async with life.database.transaction() as connection:
-        due = await due_jobs(connection, ROUTE, 10)
+        due = await due_jobs(connection, ROUTE, 10, deployments=[FIRST, SECOND, "another"])
     assert sorted(job.unfit for job in due) == [(), (FIRST, SECOND)]
 
 

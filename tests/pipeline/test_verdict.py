@@ -19,6 +19,7 @@ from tests.pipeline.attempts import DEPLOYMENT, attempt
 from worker.adapters.base import Answer, CallError
 from worker.pipeline.verdict import (
     BACKOFF_CAP,
+    TOLD_INSTEAD,
     backoff,
     failed,
     interrupted,
@@ -81,7 +82,8 @@ def test_each_failure_has_its_consequences(kind: FailureKind, end: End) -> None:
         rest=decision.block_seconds,
     )
     assert (leaving.attempt_id, leaving.job_id, leaving.epoch) == ("att_1", "job_1", 3)
-    assert (leaving.failure_kind, leaving.error, leaving.latency_ms) == (kind, "words", 12)
+    told = TOLD_INSTEAD.get(kind, "words")
+    assert (leaving.failure_kind, leaving.error, leaving.latency_ms) == (kind, told, 12)
     assert leaving.provider_request_id == "req_1"
     assert leaving.result is None
     waits = WaitReason.BACKOFF if end.job is SCHEDULED else None
@@ -99,8 +101,21 @@ def test_the_last_try_is_the_last_only_for_what_spends_tries(kind: FailureKind, 
 @pytest.mark.parametrize(("kind", "end"), ENDS.items())
 def test_a_named_wait_is_obeyed(kind: FailureKind, end: End) -> None:
     decision = failed(attempt(), CallError(kind, "words", retry_after=777.0), 1)
-    assert decision.leaving.delay_seconds == 777.0
-    assert decision.block_seconds == (777.0 if end.rest else 0.0)
+    # Who goes elsewhere need not wait; the deployment rests as long as it wants to.
+    assert (decision.leaving.delay_seconds == 777.0) is not bool(end.elsewhere)
+    assert decision.block_seconds == (777.0 if end.rest or end.elsewhere else 0.0)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.OVERLOADED, FailureKind.INVALID_OUTPUT])
+def test_what_had_begun_to_answer_is_charged_at_its_hold_where_nobody_says_more(
+    kind: FailureKind,
+) -> None:
+    error = CallError(kind, "words")
+    error.perhaps_billed = True
+    leaving = failed(attempt(), error, 1).leaving
+    assert (leaving.attempt_state, leaving.cost_nano) == (UNKNOWN, None)
+    unpriced = failed(attempt(), CallError(kind, "words", usage=Usage(input_tokens=1)), 1).leaving
+    assert (unpriced.attempt_state, unpriced.cost_nano) == (UNKNOWN, None)
 
 
 @pytest.mark.parametrize(("kind", "end"), ENDS.items())
@@ -120,7 +135,8 @@ def test_a_used_up_quota_switches_off_unless_it_says_when_it_is_there_again() ->
     forever = failed(attempt(), CallError(FailureKind.QUOTA, "Pay."), 1)
     tomorrow = failed(attempt(), CallError(FailureKind.QUOTA, "A day.", retry_after=9000.0), 1)
     slower = failed(attempt(), CallError(FailureKind.RATE_LIMITED, "Slower."), 1)
-    assert (forever.used_up, tomorrow.used_up, slower.used_up) == ("Pay.", None, None)
+    told = TOLD_INSTEAD[FailureKind.QUOTA]
+    assert (forever.used_up, tomorrow.used_up, slower.used_up) == (told, None, None)
     assert tomorrow.block_seconds == 9000.0
 
 

@@ -44,6 +44,7 @@ async def server() -> AsyncIterator[str]:
         "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
         "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1",
         "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:7f00:1::",
+        "::127.0.0.1", "::ffff:0:127.0.0.1", "fec0::1", "192.88.99.1",
     ],
 )  # fmt: skip
 def test_an_address_inside_is_not_public(address: str) -> None:
@@ -130,6 +131,13 @@ async def test_a_document_without_end_is_broken_off(server: str) -> None:
     async with Egress(allow_loopback=True) as egress:
         with pytest.raises(EgressError, match="larger than 10 bytes"):
             await egress.fetch(f"{server}/image", most_bytes=10, seconds=5)
+
+
+@pytest.mark.parametrize("host", ["a..b", ".example.invalid", "a" * 64 + ".example"])
+async def test_a_name_that_is_none_is_told(host: str) -> None:
+    async with Egress() as egress:
+        with pytest.raises(EgressError, match="not a URL"):
+            await egress.fetch(f"https://{host}/x", most_bytes=10, seconds=5)
 
 
 async def test_a_private_network_is_closed_in_development_too() -> None:

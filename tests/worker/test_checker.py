@@ -63,7 +63,10 @@ async def test_of_two_workers_one_checks_and_again_only_when_asked(life: Life) -
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (CallError(FailureKind.AUTH, "401: no such key"), "auth: 401: no such key"),
+        (
+            CallError(FailureKind.AUTH, "401: no such key"),
+            "auth: the provider refuses the credential of this installation",
+        ),
         (TimeoutError(), "timeout: no answer within 10 seconds"),
         (KeyError("x"), "internal: KeyError"),
     ],

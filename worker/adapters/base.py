@@ -39,6 +39,8 @@ class CallError(Exception):
         self.provider_request_id = provider_request_id
         self.usage = usage
         """What was billed all the same; None: nobody said."""
+        self.perhaps_billed = False
+        """The provider had begun to answer: the bill is not nothing, whatever the kind says."""
 
 
 class WireError(ValueError):

@@ -72,7 +72,7 @@ def classify(status: int, error: Mapping[str, Any]) -> FailureKind:
     for prose, kind in KIND_OF_PROSE:
         if prose.search(message):
             return kind
-    return KIND_OF_GOOGLES_STATUS.get(googles) or kind_of_status(status if status >= 400 else 404)
+    return KIND_OF_GOOGLES_STATUS.get(googles) or kind_of_status(status)
 
 
 def wait_of(error: Mapping[str, Any], now: datetime) -> float | None:

@@ -19,7 +19,7 @@ LAST_BYTES: Final = 1.0
 """Seconds to wait, after the last event, for the end that lets the connection be used again."""
 NO_EVENT: Final = b"[DONE]"
 """What OpenAI's chat says after its last event."""
-BROKEN: Final = (httpx2.TransportError, httpx2.StreamError)
+BROKEN: Final = (httpx2.RequestError, httpx2.StreamError)
 """What a client's stream raises as it is, however the official client wraps it elsewhere."""
 
 
@@ -52,9 +52,11 @@ async def listen(
     try:
         async with asyncio.timeout(timeout - (time.monotonic() - began)) as patience:
             async for chunk in response.aiter_bytes():
+                ended = assembler.ended
                 ear.hear(chunk)
-                if assembler.ended:
-                    patience.reschedule(asyncio.get_running_loop().time() + LAST_BYTES)
+                if assembler.ended and not ended:
+                    soon = asyncio.get_running_loop().time() + LAST_BYTES
+                    patience.reschedule(min(soon, patience.when() or soon))
     # Once the answer is whole, it does not matter how the connection ends.
     except TimeoutError:
         if not assembler.ended:
@@ -80,10 +82,20 @@ class _Ear:
 
     def hear(self, chunk: bytes) -> None:
         for data in filter(NO_EVENT.__ne__, self._parser.feed(chunk)):
-            for delta in self._assembler.eat(_json(data)):
-                if self.first_token_ms is None:
-                    self.first_token_ms = round((time.monotonic() - self._began) * 1000)
-                self._told(delta)
+            try:
+                self._hear_event(data)
+            except (CallError, WireError) as error:
+                if self._assembler.ended:
+                    return  # the answer is whole, whatever is said after it
+                if isinstance(error, CallError):
+                    error.perhaps_billed = True
+                raise
+
+    def _hear_event(self, data: bytes) -> None:
+        for delta in self._assembler.eat(_json(data)):
+            if self.first_token_ms is None:
+                self.first_token_ms = round((time.monotonic() - self._began) * 1000)
+            self._told(delta)
 
 
 def _json(data: bytes) -> Any:

@@ -153,4 +153,4 @@ def _said(
 
 def _kind_of_status(status: int) -> FailureKind:
     # Nobody follows a redirect: the provider is not where the catalog says.
-    return FailureKind.NOT_FOUND if 300 <= status < 400 else kind_of_status(status)
+    return kind_of_status(status)

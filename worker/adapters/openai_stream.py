@@ -93,7 +93,7 @@ class ChatAssembler:
             tool_call=number,
             # Told once, though some servers repeat it and some have none.
             tool_call_id="" if call.arguments else call.given_id or our_call_id(number),
-            tool_name=str(function.get("name") or ""),
+            tool_name="" if call.name else str(function.get("name") or ""),
             arguments=json_of(function.get("arguments") or ""),
         )
         call.id = call.id or piece.tool_call_id

@@ -26,6 +26,9 @@ KIND_OF_STATUS: Final = {
 
 def kind_of_status(status: int) -> FailureKind:
     """The failure kind where neither type nor code nor prose says more."""
+    if 300 <= status < 400:
+        # No redirect is followed: the address in the catalog leads elsewhere.
+        return FailureKind.NOT_FOUND
     other = FailureKind.SERVER if status >= 500 else FailureKind.BAD_REQUEST
     return KIND_OF_STATUS.get(status, other)
 

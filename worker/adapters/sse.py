@@ -20,6 +20,8 @@ class EventParser:
             if field == b"data":
                 self._data.append(value.removeprefix(b" "))
             elif not line and self._data:
-                ended.append(b"\n".join(self._data))
+                # Without data it is a sign of life, as the standard has it.
+                if data := b"\n".join(self._data):
+                    ended.append(data)
                 self._data = []
         return ended

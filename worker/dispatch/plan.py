@@ -17,16 +17,10 @@ class Ask:
     jobs: list[DueJob]
 
 
-def able(jobs: Iterable[DueJob], plan: tuple[Deployment, ...]) -> list[DueJob]:
-    """The jobs that some deployment of the plan can take."""
-    ids = {deployment.id for deployment in plan}
-    return [job for job in jobs if not job.unfit or not ids <= set(job.unfit)]
-
-
 def asks(jobs: Iterable[DueJob], plan: tuple[Deployment, ...]) -> list[Ask]:
     """Each job goes to the first deployment that can take it and that it has not tried.
 
-    After all of them it goes to the first again; each job must be one that `able` gave.
+    After all of them it goes to the first again; some deployment of the plan must be able.
 
     Suspects go through the isolated queue, whoever their provider is.
     """

@@ -23,7 +23,7 @@ from shared.meters.meter import Meter, Want
 from shared.settings import DispatchSettings
 from worker.dispatch.fair import FairShare
 from worker.dispatch.fleet import Fleet
-from worker.dispatch.plan import Ask, able, asks
+from worker.dispatch.plan import Ask, asks
 from worker.failpoint import Failpoints
 from worker.pipeline.announce import Announcer
 from worker.pipeline.patience import until_answered
@@ -77,8 +77,13 @@ class RouteTurns:
         if not plan:
             return Turn()
         async with self._means.database.transaction() as connection:
-            seen = await due_jobs(connection, self._route, self._each, searching=_can_search(plan))
-        due = able(seen, plan)
+            due = await due_jobs(
+                connection,
+                self._route,
+                self._each,
+                deployments=[deployment.id for deployment in plan],
+                searching=_can_search(plan),
+            )
         turn = Turn(due=len(due), people_wait=any(job.lane is Lane.INTERACTIVE for job in due))
         for ask in asks(self._fair.order(due), plan):
             await self._serve(ask, turn)
@@ -108,8 +113,22 @@ class RouteTurns:
 
     async def _release(self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want]) -> set[str]:
         """Mint the attempts; a release that fails gives its permits back."""
+        try:
+            permits = self._permits(ask, jobs, granted)
+            async with self._means.database.transaction() as connection:
+                minted = await release(connection, permits)
+                self._means.failpoints.passing("in_release")
+        except Exception:
+            # Perhaps only the COMMIT's reply was lost; then the attempts are found unstarted.
+            await self._means.meter.give_back(ask.deployment, ask.queue, granted)
+            raise
+        self._means.failpoints.passing("after_release")
+        return minted
+
+    def _permits(self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want]) -> list[Permit]:
+        """What is reserved for each. Raises ConfigurationError where no price is known."""
         now = self._means.clock.now()
-        permits = [
+        return [
             Permit(
                 job_id=job.id,
                 attempt_id=want.attempt_id,
@@ -126,16 +145,6 @@ class RouteTurns:
             )
             for job, want in zip(jobs, granted, strict=True)
         ]
-        try:
-            async with self._means.database.transaction() as connection:
-                minted = await release(connection, permits)
-                self._means.failpoints.passing("in_release")
-        except Exception:
-            # Perhaps only the COMMIT's reply was lost; then the attempts are found unstarted.
-            await self._means.meter.give_back(ask.deployment, ask.queue, granted)
-            raise
-        self._means.failpoints.passing("after_release")
-        return minted
 
     async def _publish(self, ask: Ask, wants: Sequence[Want], jobs: Sequence[DueJob]) -> None:
         """Tell the workers; what cannot be told is undone."""

@@ -33,6 +33,8 @@ class Flight:
     attempt: StartedAttempt
     stopping: StopReason | None = None
     begun: bool = False
+    sent: bool = False
+    """The request is on its way, or may be."""
     decided: bool = False
     """From here on the outcome stands and is only being recorded."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)

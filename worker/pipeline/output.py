@@ -24,12 +24,14 @@ def check_output(request: GenerationRequest, answer: Answer) -> None:
     if asked is None or result.finish_reason is not FinishReason.STOP:
         return
     if wrong := _first_wrong(result.content, asked.schema):
-        raise CallError(
+        failure = CallError(
             FailureKind.INVALID_OUTPUT,
             f"the answer is not of the schema {asked.name!r}: {wrong}"[:LONGEST_ERROR],
             provider_request_id=answer.provider_request_id,
             usage=result.usage,
         )
+        failure.perhaps_billed = True
+        raise failure
 
 
 def corrected(request: GenerationRequest, last_error: str) -> GenerationRequest:

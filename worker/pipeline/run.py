@@ -28,7 +28,15 @@ from worker.pipeline.flights import STATE_AFTER, Flight, StopReason
 from worker.pipeline.heartbeat import Heartbeat
 from worker.pipeline.output import check_output, corrected
 from worker.pipeline.telling import Teller
-from worker.pipeline.verdict import Decision, failed, interrupted, price_called, succeeded
+from worker.pipeline.verdict import (
+    TOLD_INSTEAD,
+    Decision,
+    failed,
+    interrupted,
+    price_called,
+    succeeded,
+    unsent,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -64,16 +72,18 @@ async def run(flight: Flight, steps: Steps) -> None:
         decision = await _decide(flight, steps, began)
     except asyncio.CancelledError:
         reason = flight.stopping or StopReason.DRAINED
-        decision = interrupted(attempt, to=STATE_AFTER[reason], reason=reason, sent=True)
+        decision = interrupted(attempt, to=STATE_AFTER[reason], reason=reason, sent=flight.sent)
     flight.decided = True
     if decision.block_seconds:
         await _rest(attempt.deployment, decision.block_seconds, steps.meter)
     if decision.used_up:
         await steps.switch_off(steps.catalog.find(attempt.deployment).provider.id, decision.used_up)
     seconds = monotonic() - began
-    if moved_to := await steps.finisher.finish(decision.leaving):
-        steps.announcer.ended(decision.leaving, moved_to, seconds)
-    steps.teller.end(attempt.attempt_id)
+    try:
+        if moved_to := await steps.finisher.finish(decision.leaving):
+            steps.announcer.ended(decision.leaving, moved_to, seconds)
+    finally:
+        steps.teller.end(attempt.attempt_id)
 
 
 async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
@@ -85,30 +95,47 @@ async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
         reason = "the worker lost its lease before it sent the request"
         return interrupted(attempt, to=JobState.QUEUED, reason=reason, sent=False)
     try:
-        answer = await _call(attempt, steps)
+        answer = await _call(flight, steps)
     except CallError as error:
-        deployment, latency_ms = steps.catalog.find(attempt.deployment), _milliseconds(began)
-        price = price_called(deployment, error.usage, steps.clock, latency_ms)
-        return failed(attempt, error, latency_ms, price)
+        return _failed(attempt, error, steps, _milliseconds(began))
     except Exception as error:
         log.exception("adapter_broke", attempt_id=attempt.attempt_id)
-        broken = CallError(FailureKind.INTERNAL, f"{type(error).__name__}: {error}"[:500])
-        return failed(attempt, broken, _milliseconds(began))
+        # Without its words: they may quote the request.
+        broken = CallError(
+            FailureKind.INTERNAL, f"the worker itself failed ({type(error).__name__})"
+        )
+        return (
+            failed(attempt, broken, _milliseconds(began))
+            if flight.sent
+            else unsent(attempt, broken)
+        )
     deployment = steps.catalog.find(attempt.deployment)
     return succeeded(attempt, deployment, answer, _milliseconds(began), steps.clock)
 
 
-async def _call(attempt: StartedAttempt, steps: Steps) -> Answer:
+def _failed(attempt: StartedAttempt, error: CallError, steps: Steps, latency_ms: int) -> Decision:
+    """What follows a call that gave no usable answer."""
+    if error.kind in TOLD_INSTEAD:
+        log.warning("credential_refused", deployment=attempt.deployment, detail=error.message)
+    deployment = steps.catalog.find(attempt.deployment)
+    price = price_called(deployment, error.usage, steps.clock, latency_ms)
+    return failed(attempt, error, latency_ms, price)
+
+
+async def _call(flight: Flight, steps: Steps) -> Answer:
     """One request under the total deadline of the call and of its job."""
+    attempt, began = flight.attempt, monotonic()
     deployment = steps.catalog.find(attempt.deployment)
     adapter = steps.adapters.ready.get(deployment.provider.id)
     if adapter is None:
         reason = steps.adapters.missing[deployment.provider.id]
         raise CallError(FailureKind.UNREACHABLE, reason)
-    timeout = max(min(steps.settings.call_timeout, attempt.seconds_left), 0.1)
-    request = await _request(attempt, deployment, steps, timeout)
+    patience = min(steps.settings.call_timeout, attempt.seconds_left)
+    request = await _request(attempt, deployment, steps, max(patience, 0.1))
+    timeout = max(patience - (monotonic() - began), 0.1)
     told = steps.teller.open(attempt, timeout) if request.stream else None
     steps.failpoints.passing("before_send")
+    flight.sent = True
     try:
         async with asyncio.timeout(timeout):
             answer = await adapter.complete(

@@ -105,7 +105,7 @@ class Teller:
     def _doubt_all(self) -> None:
         """The connection is new: Redis may have restarted, with less than it had."""
         for answer in self._logs.values():
-            answer.doubted = bool(answer.written)
+            answer.doubted |= bool(answer.written)
 
     async def _round(self) -> bool:
         """Write what there is to write; False: Redis does not take it, most is still to do."""

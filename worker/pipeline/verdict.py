@@ -34,6 +34,11 @@ PAUSE_OF_KIND: Final = {
     FailureKind.NOT_FOUND: 10.0,
 }
 """Seconds for which nobody calls the deployment, where the provider names no time."""
+TOLD_INSTEAD: Final = {
+    FailureKind.QUOTA: "the quota or credit of this installation is used up",
+    FailureKind.AUTH: "the provider refuses the credential of this installation",
+}
+"""The provider's own words may hold parts of a key or an account: they go to the log alone."""
 THE_SECOND_TIME: Final = {FailureKind.INVALID_OUTPUT: Verdict.NEXT}
 """What follows instead when the try before failed in the same way."""
 
@@ -45,7 +50,7 @@ class Decision:
     leaving: Leaving
     block_seconds: float = 0.0
     used_up: str | None = None
-    """The provider's words, when its quota or credit is used up until a person mends that."""
+    """Why the provider is to be switched off, until a person mends that."""
 
 
 def succeeded(
@@ -84,9 +89,7 @@ def failed(
     spends_try = verdict in {Verdict.RETRY, Verdict.NEXT}
     exhausted = spends_try and attempt.tries + 1 >= attempt.max_tries
     job_state = _next_state(verdict, exhausted=exhausted)
-    attempt_state = ATTEMPT_ENDS[error.kind]
-    if price and attempt_state is AttemptState.UNKNOWN:
-        attempt_state = AttemptState.FAILED
+    attempt_state = _end_of(error, price)
     unbilled = None if attempt_state is AttemptState.UNKNOWN else 0
     leaving = Leaving(
         attempt_id=attempt.attempt_id,
@@ -95,22 +98,61 @@ def failed(
         attempt_state=attempt_state,
         job_state=job_state,
         cost_nano=price.cost_nano if price else unbilled,
-        usage=_json(error.usage) if price else None,
+        usage=_json(error.usage),
         price=_json(price.source) if price else None,
         spends_try=spends_try,
         tried=attempt.deployment if verdict is Verdict.NEXT else None,
-        delay_seconds=max(backoff(attempt.tries), error.retry_after or 0.0),
+        delay_seconds=_delay(attempt, error, verdict),
         wait_reason=WaitReason.BACKOFF if job_state is JobState.SCHEDULED else None,
         failure_kind=error.kind,
-        error=error.message,
+        error=told_of(error),
         provider_request_id=error.provider_request_id,
         latency_ms=latency_ms,
     )
     rest = error.retry_after or PAUSE_OF_KIND.get(error.kind, 0.0)
-    block_seconds = rest if error.kind in PAUSE_OF_KIND else 0.0
+    rests = error.kind in PAUSE_OF_KIND or (verdict is Verdict.NEXT and error.retry_after)
+    block_seconds = rest if rests else 0.0
     # One that says when to come again, such as tomorrow, needs nobody.
     for_good = error.kind is FailureKind.QUOTA and error.retry_after is None
-    return Decision(leaving, block_seconds, error.message if for_good else None)
+    return Decision(leaving, block_seconds, told_of(error) if for_good else None)
+
+
+def _end_of(error: CallError, price: Price | None) -> AttemptState:
+    """How the attempt closes: by its bill, at its hold where there may be one, or at nothing."""
+    state = ATTEMPT_ENDS[error.kind]
+    if price:
+        return AttemptState.FAILED if state is AttemptState.UNKNOWN else state
+    return AttemptState.UNKNOWN if error.perhaps_billed or error.usage else state
+
+
+def _delay(attempt: StartedAttempt, error: CallError, verdict: Verdict) -> float:
+    """Seconds until the next try.
+
+    The wait that a provider names is its deployment's, not that of a job that goes elsewhere.
+    """
+    named = 0.0 if verdict is Verdict.NEXT else error.retry_after or 0.0
+    return max(backoff(attempt.tries), named)
+
+
+def told_of(error: CallError) -> str:
+    """What callers are told of a failed call."""
+    return TOLD_INSTEAD.get(error.kind, error.message)
+
+
+def unsent(attempt: StartedAttempt, error: CallError) -> Decision:
+    """We failed before anything was sent: the job ends, and nothing is charged."""
+    return Decision(
+        Leaving(
+            attempt_id=attempt.attempt_id,
+            job_id=attempt.job_id,
+            epoch=attempt.epoch,
+            attempt_state=AttemptState.FAILED,
+            job_state=JobState.FAILED,
+            cost_nano=0,
+            failure_kind=error.kind,
+            error=error.message,
+        )
+    )
 
 
 def interrupted(attempt: StartedAttempt, *, to: JobState, reason: str, sent: bool) -> Decision:

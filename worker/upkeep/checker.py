@@ -11,6 +11,7 @@ from shared.db.engine import Database
 from shared.db.providers import claim_checks, record_check
 from worker.adapters.base import Adapter, CallError
 from worker.adapters.registry import Adapters
+from worker.pipeline.verdict import told_of
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class Checker:
             try:
                 await self.visit()
             except Exception as error:  # noqa: BLE001 - the next round may succeed
-                log.debug("checks_missed", error=type(error).__name__)
+                log.warning("checks_missed", error=type(error).__name__)
             await asyncio.sleep(LOOK * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
     async def visit(self) -> None:
@@ -51,11 +52,12 @@ class Checker:
             async with asyncio.timeout(PATIENCE):
                 await adapter.check(timeout=PATIENCE)
         except CallError as failure:
-            error = f"{failure.kind}: {failure.message}"[:500]
+            log.warning("check_failed", what=provider_id, detail=failure.message)
+            error = f"{failure.kind}: {told_of(failure)}".replace("\x00", "")[:500]
         except TimeoutError:
             error = f"timeout: no answer within {PATIENCE:.0f} seconds"
         except Exception as fault:
-            log.exception("check_broke", provider=provider_id)
+            log.exception("check_broke", what=provider_id)
             error = f"internal: {type(fault).__name__}"
         latency_ms = round((monotonic() - began) * 1000)
         async with self._database.transaction() as connection:
