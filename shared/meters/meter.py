@@ -22,7 +22,13 @@ class Want:
     """An attempt that asks to go."""
 
     attempt_id: str
-    tokens: int
+    input_tokens: int
+    max_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """The most that the call can take."""
+        return self.input_tokens + self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)

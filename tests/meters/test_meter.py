@@ -29,7 +29,7 @@ def deployment(**limits: float) -> Deployment:
 
 
 def wants(number: int, tokens: int = 10) -> list[Want]:
-    return [Want(f"att_{next(NUMBERS)}", tokens) for _ in range(number)]
+    return [Want(f"att_{next(NUMBERS)}", tokens, 0) for _ in range(number)]
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ async def test_no_window_ever_admits_more_than_the_limit(
     log: list[tuple[float, int]] = []
     began = None
     while began is None or log[-1][0] - began < 3 * window:
-        asked = [Want(f"att_{next(NUMBERS)}", dice.randint(1, largest)) for _ in range(8)]
+        asked = [Want(f"att_{next(NUMBERS)}", dice.randint(1, largest), 0) for _ in range(8)]
         grant = await meter.acquire(place, QUEUE, PLENTY, asked)
         # The script's own time: this machine may stall between two calls.
         at = int(await redis.hget("pm:meter:openai/m", "at") or 0) / 1e6

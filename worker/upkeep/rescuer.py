@@ -63,5 +63,5 @@ class Rescuer:
     async def _return_permits(self, given: Sequence[GivenBack]) -> None:
         for permit in given:
             deployment = self._catalog.find(permit.deployment)
-            want = Want(permit.attempt_id, permit.permit_tokens)
+            want = Want(permit.attempt_id, permit.permit_tokens, 0)
             await self._meter.give_back(deployment, permit.queue, [want])
