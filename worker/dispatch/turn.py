@@ -93,9 +93,7 @@ class RouteTurns:
     async def _serve(self, ask: Ask, turn: Turn) -> None:
         """Ask one meter and let go what it grants."""
         fleet = self._means.fleet.capacity(ask.queue)
-        wants = [
-            Want(new_id(IdKind.ATTEMPT), job.input_tokens, job.max_tokens) for job in ask.jobs
-        ]
+        wants = [Want(new_id(IdKind.ATTEMPT), job.input_tokens, job.max_tokens) for job in ask.jobs]
         grant = await self._means.meter.acquire(ask.deployment, ask.queue, fleet, wants)
         if grant.granted < len(wants) and (not turn.binding or grant.wait < turn.wait):
             turn.wait, turn.binding = grant.wait, grant.binding
