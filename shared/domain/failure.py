@@ -10,6 +10,8 @@ class FailureKind(StrEnum):
     """Why a call gave no usable answer."""
 
     RATE_LIMITED = "rate_limited"
+    SLOW_DOWN = "slow_down"
+    """The rate grew faster than the provider lets it: less at first, then more again."""
     QUOTA = "quota"
     AUTH = "auth"
     NOT_FOUND = "not_found"
@@ -50,6 +52,7 @@ class Verdict(StrEnum):
 
 VERDICTS: Final[dict[FailureKind, Verdict]] = {
     FailureKind.RATE_LIMITED: Verdict.WAIT,
+    FailureKind.SLOW_DOWN: Verdict.WAIT,
     FailureKind.QUOTA: Verdict.NEXT,
     FailureKind.AUTH: Verdict.NEXT,
     FailureKind.NOT_FOUND: Verdict.NEXT,
@@ -71,6 +74,7 @@ VERDICTS: Final[dict[FailureKind, Verdict]] = {
 
 ATTEMPT_ENDS: Final[dict[FailureKind, AttemptState]] = {
     FailureKind.RATE_LIMITED: AttemptState.REFUSED,
+    FailureKind.SLOW_DOWN: AttemptState.REFUSED,
     FailureKind.QUOTA: AttemptState.REFUSED,
     FailureKind.AUTH: AttemptState.REFUSED,
     FailureKind.NOT_FOUND: AttemptState.REFUSED,

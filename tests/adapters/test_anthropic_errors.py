@@ -88,13 +88,13 @@ DOCUMENTED: list[tuple[int, dict[str, Any], float | None, FailureKind]] = [
         429,
         error("rate_limit_error", "slower", "ramp_limit_exceeded"),
         WAIT,
-        FailureKind.RATE_LIMITED,
+        FailureKind.SLOW_DOWN,
     ),
     (
         429,
         error("rate_limit_error", "slower", "ramp_limit_exceeded"),
         None,
-        FailureKind.RATE_LIMITED,
+        FailureKind.SLOW_DOWN,
     ),
     (
         429,

@@ -161,7 +161,7 @@ async def test_an_end_that_says_only_how_it_went_is_filled_with_the_items_before
             ({"type": "error", "code": "server_is_overloaded", "message": "Busy."},),
             FailureKind.OVERLOADED,
         ),
-        (({"type": "error", "error": {"code": "slow_down"}},), FailureKind.RATE_LIMITED),
+        (({"type": "error", "error": {"code": "slow_down"}},), FailureKind.SLOW_DOWN),
         ((event("failed", response=response(status="failed")),), FailureKind.SERVER),
         (({"type": 7},), FailureKind.CONNECTION),
         (({"kind": "none"},), FailureKind.BAD_RESPONSE),

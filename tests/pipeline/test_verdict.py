@@ -45,6 +45,7 @@ class End(NamedTuple):
 
 ENDS = {
     FailureKind.RATE_LIMITED: End(QUEUED, REFUSED, 0, 0, 0, 1.0),
+    FailureKind.SLOW_DOWN: End(QUEUED, REFUSED, 0, 0, 0, 5.0),
     FailureKind.QUOTA: End(SCHEDULED, REFUSED, 0, 1, 1, 5.0),
     FailureKind.AUTH: End(SCHEDULED, REFUSED, 0, 1, 1, 30.0),
     FailureKind.NOT_FOUND: End(SCHEDULED, REFUSED, 0, 1, 1, 10.0),

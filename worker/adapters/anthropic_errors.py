@@ -9,7 +9,7 @@ from worker.adapters.refusals import kind_of_status
 
 # Asked in this order, the status last: a 429 or a 400 may mean "never again".
 KIND_OF_CODE: Final = {
-    "ramp_limit_exceeded": FailureKind.RATE_LIMITED,
+    "ramp_limit_exceeded": FailureKind.SLOW_DOWN,
     "enforced_spend_limit_reached": FailureKind.QUOTA,
     "contract_spend_limit_reached": FailureKind.QUOTA,
     "linked_organization_spend_limit_reached": FailureKind.QUOTA,

@@ -14,7 +14,7 @@ MAX_MESSAGE: Final = 500
 KIND_OF_CODE: Final = {
     "rate_limit_exceeded": FailureKind.RATE_LIMITED,
     "rate_limit_error": FailureKind.RATE_LIMITED,
-    "slow_down": FailureKind.RATE_LIMITED,
+    "slow_down": FailureKind.SLOW_DOWN,
     "insufficient_quota": FailureKind.QUOTA,
     "credit_balance_exhausted": FailureKind.QUOTA,
     "organization_spend_limit_exceeded": FailureKind.QUOTA,

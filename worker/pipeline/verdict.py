@@ -26,6 +26,7 @@ BACKOFF_FIRST: Final = 1.0
 BACKOFF_CAP: Final = 100.0
 PAUSE_OF_KIND: Final = {
     FailureKind.RATE_LIMITED: 1.0,
+    FailureKind.SLOW_DOWN: 5.0,
     FailureKind.OVERLOADED: 1.0,
     # Until everybody has heard that the provider is switched off.
     FailureKind.QUOTA: 5.0,
