@@ -13,7 +13,8 @@ from cli.run.sheet import ANSWER_COLUMNS, Sheet, flat, is_sheet
 
 STATUS_OF_FAILURE: Final = {
     "rate_limited": 429, "slow_down": 429, "quota": 429, "auth": 401, "not_found": 404,
-    "context_length": 400, "too_large": 413, "content_filtered": 400, "bad_request": 400, "timeout": 504,
+    "context_length": 400, "too_large": 413, "content_filtered": 400, "bad_request": 400,
+    "timeout": 504,
 }  # fmt: skip
 
 
