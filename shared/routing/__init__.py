@@ -1,0 +1,1 @@
+"""Whom a job may go to, in which order, and why."""
