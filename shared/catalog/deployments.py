@@ -15,6 +15,9 @@ from shared.domain.generation import RequestKind
 REHEARSAL_PREFIX: Final = "rehearsal:"
 Tier = Literal["low", "medium", "high"]
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
+Score = Annotated[int, Field(ge=1, le=5)]
+"""From 1 to 5, 5 the best."""
+USUAL_SCORE: Final = 3
 DEFAULT_NAME: Final = "default"
 """The alias of the model of jobs that name none."""
 
@@ -102,6 +105,10 @@ class Model:
     """Of no meaning for embeddings."""
     capabilities: frozenset[Capability] = frozenset()
     tier: Tier | None = None
+    speed: Score = USUAL_SCORE
+    """How soon it answers, compared with the others."""
+    quality: Score = USUAL_SCORE
+    """How good its answers are, compared with the others."""
     tags: tuple[str, ...] = ()
     """What it is good for, such as `code_write` or `fast_tasks`."""
     default_output: PositiveInt = 1024

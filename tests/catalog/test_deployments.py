@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.catalog.aliases import variables_of
-from shared.catalog.deployments import Limits, route_of
+from shared.catalog.deployments import Capability, Limits, route_of
 from shared.catalog.load import load_catalog
 from shared.catalog.prices import Prices
 from shared.catalog.wires import UNSUPPORTED, USER_ID
@@ -28,6 +28,18 @@ def test_the_built_in_catalog_reads_without_an_overlay() -> None:
     for model in CATALOG.models.values():
         assert model.default_output <= model.max_output <= model.context_window
         assert CATALOG.plan(model.id)[0].provider.id == model.provider
+
+
+def test_every_chat_model_says_what_a_router_asks() -> None:
+    words = {
+        "planning", "code_write", "reasoning", "function_calling", "long_context", "multimodal",
+        "vision", "fast_tasks", "real_time",
+    }  # fmt: skip
+    chat = [each for each in CATALOG.models.values() if each.kind is RequestKind.CHAT]
+    assert set().union(*(each.tags for each in chat)) == words
+    assert {each.tier for each in chat} == {"low", "medium", "high"}
+    assert {each.quality for each in chat} == {each.speed for each in chat} == {1, 2, 3, 4, 5}
+    assert all("vision" in each.tags for each in chat if Capability.VISION in each.capabilities)
 
 
 def test_an_overlay_replaces_single_values_and_adds_tables(tmp_path: Path) -> None:
@@ -232,6 +244,7 @@ def test_an_overlay_that_is_no_text_is_told_so(tmp_path: Path) -> None:
         ("[limits.'openai/gpt-5o']\nrequests = 5\n", "limits.openai/gpt-5o: it names no"),
         ("[models.mine]\nmax_output = 5\n", "models.mine.context_window: "),
         ("[models.gpt-4o]\nmax_output = 0\n", "models.gpt-4o.max_output: "),
+        ("[models.gpt-4o]\nspeed = 6\n", "models.gpt-4o.speed: "),
         ("[models.gpt-4o]\nprovider = 'acme'\n", "models.gpt-4o: no provider is called 'acme'"),
         ("[providers.acme]\nbase_url = 'x'\n", "providers.acme.adapter: "),
         ("[providers.acme]\nadapter = 5\n", "providers.acme.adapter: "),
