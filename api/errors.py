@@ -26,6 +26,7 @@ STATUS: Final[Mapping[type[errors.PromptmillError], int]] = {
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
     errors.IdempotencyMismatchError: 422,
+    errors.LimitReachedError: 429,
     errors.UnavailableError: 503,
 }
 HEADERS: Final[Mapping[int, dict[str, str]]] = {
@@ -65,19 +66,21 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_unexpected)
 
 
-def reply(request: Request, status: int, detail: ErrorDetail) -> ORJSONResponse:
+def reply(
+    request: Request, status: int, detail: ErrorDetail, headers: Mapping[str, str] | None = None
+) -> ORJSONResponse:
     """One error as a response."""
     detail.request_id = getattr(request.state, "request_id", "")
-    return ORJSONResponse(
-        ErrorBody(error=detail).model_dump(), status_code=status, headers=HEADERS.get(status)
-    )
+    known = {**HEADERS.get(status, {}), **(headers or {})}
+    return ORJSONResponse(ErrorBody(error=detail).model_dump(), status_code=status, headers=known)
 
 
 async def _domain(request: Request, error: errors.PromptmillError) -> ORJSONResponse:
     status = next((s for kind, s in STATUS.items() if isinstance(error, kind)), 500)
     line = getattr(error, "line", None)
     detail = ErrorDetail(code=error.code, message=error.message, field=error.field, line=line)
-    return reply(request, status, detail)
+    wait = getattr(error, "retry_after", None)
+    return reply(request, status, detail, {} if wait is None else {"Retry-After": str(wait)})
 
 
 async def _validation(request: Request, error: RequestValidationError) -> ORJSONResponse:

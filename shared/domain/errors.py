@@ -11,6 +11,7 @@ PromptmillError
 ├── NotFoundError           also for what belongs to another tenant
 ├── ConflictError           the state does not allow it
 ├── IdempotencyMismatchError  the same key with another body
+├── LimitReachedError       the caller has all that it may: ask again after `retry_after`
 └── UnavailableError        a dependency is away: try again later
 """
 
@@ -84,6 +85,23 @@ class IdempotencyMismatchError(PromptmillError):
     """The idempotency key was used with another body."""
 
     code = "idempotency_mismatch"
+
+
+class LimitReachedError(PromptmillError):
+    """The caller has all that it may have at one time or in this time."""
+
+    code = "limit_reached"
+
+    def __init__(self, message: str, *, retry_after: int, field: str | None = None) -> None:
+        """`retry_after`: whole seconds until it is worth to ask again."""
+        super().__init__(message, field=field)
+        self.retry_after = retry_after
+
+
+class TooManyStreamsError(LimitReachedError):
+    """More streams of events at one time than a tenant may have."""
+
+    code = "too_many_streams"
 
 
 class UnavailableError(PromptmillError):
