@@ -88,9 +88,12 @@ class Account:
             return wire.refused(refusal, call.model, request_id)
         counters.accept()
         try:
-            return await self._work(wire, call, body, request_id)
-        finally:
-            counters.in_flight -= 1
+            response = await self._work(wire, call, body, request_id)
+        except BaseException:
+            counters.leave()
+            raise
+        response.over = counters.leave  # a stream holds its place until its end
+        return response
 
     async def _work(self, wire: Wire, call: Call, body: bytes, request_id: str) -> Response:
         fault = self.script.fault_for(self.provider, call)

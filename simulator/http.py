@@ -44,6 +44,8 @@ class Response:
     """No reply: the connection is cut hard."""
     cut_at: int | None = None
     """The connection closes after so many bytes of the body, or so many chunks."""
+    over: Callable[[], None] | None = None
+    """Called after the last byte, or when the client has hung up before it."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -125,14 +127,18 @@ class Connection(asyncio.Protocol):
         while keep_alive:
             request = await self._turns.get()
             response = await self._handler(request)
-            if response.reset:
-                self._reset()
-                return
-            keep_alive = request.keep_alive and response.cut_at is None
-            await self._reply(response, keep_alive=keep_alive)
+            keep_alive = request.keep_alive and response.cut_at is None and not response.reset
+            try:
+                await self._reply(response, keep_alive=keep_alive)
+            finally:
+                if response.over is not None:
+                    response.over()
         self._transport.close()
 
     async def _reply(self, response: Response, *, keep_alive: bool) -> None:
+        if response.reset:
+            self._reset()
+            return
         if response.chunks is None:
             length = f"content-length: {len(response.body)}"
             self._transport.write(

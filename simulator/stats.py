@@ -50,6 +50,10 @@ class Counters:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         self._note(ACCEPTED)
 
+    def leave(self) -> None:
+        """One that was under way is over."""
+        self.in_flight -= 1
+
     def reject(self) -> None:
         """A request was refused by a limit."""
         self.rejected += 1
