@@ -22,18 +22,21 @@ from shared.doorbell import Bell, Doorbell
 from shared.meters.meter import Meter, Slot
 from shared.redis_client import connect_redis
 from shared.security.egress import Egress
+from shared.services import kept_alive
 from shared.settings import Settings
 from worker.adapters.registry import open_adapters
 from worker.dispatch.fleet import Fleet
 from worker.dispatch.holder import Holder
 from worker.dispatch.loop import Dispatcher
+from worker.dispatch.retries import RetryBudgets
 from worker.dispatch.turn import Means
 from worker.failpoint import Failpoints
 from worker.pipeline.announce import Announcer
+from worker.pipeline.documents import Documents
 from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import Flight, Flights
 from worker.pipeline.heartbeat import Heartbeat
-from worker.pipeline.patience import end, kept_alive
+from worker.pipeline.patience import end
 from worker.pipeline.run import Steps, run
 from worker.pipeline.slots import Slots
 from worker.pipeline.start import Starter
@@ -218,7 +221,7 @@ class MillEngine:
             heartbeat=self._heartbeat,
             finisher=self._finisher,
             meter=self._meter,
-            egress=self._egress,
+            documents=Documents(self._egress),
             announcer=self._announcer,
             teller=self._teller,
             clock=self._clock,
@@ -247,6 +250,8 @@ class MillEngine:
             settings=self._settings.dispatch,
             failpoints=self._failpoints,
             announcer=self._announcer,
+            doorbell=self._doorbell,
+            retries=RetryBudgets(),
         )
         holder = Holder(self._redis, self._heartbeat.worker_id, self._settings.dispatch.holder_ttl)
         return Dispatcher(means, holder, self._doorbell)
@@ -281,6 +286,9 @@ class MillEngine:
         """After a commit: wake whoever waits, free the slots, wake the dispatcher."""
         if ended := [row.job_id for row in left if row.moved_to]:
             self._doorbell.ring_soon(Bell.DONE, ended)
+        # It may go to another deployment at once.
+        if again := {row.route for row in left if row.moved_to is JobState.QUEUED}:
+            self._doorbell.ring_soon(Bell.DUE, again)
         await self._slots.free(Slot(row.attempt_id, row.deployment, row.queue) for row in left)
         if self._dispatcher is not None:
             self._dispatcher.slot_freed()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -88,6 +88,11 @@ class Provider:
     """The one provider that it plays; absent: all that speak its wire and have no other."""
 
     @property
+    def queue_name(self) -> str:
+        """The Celery queue that its work goes through."""
+        return self.queue or self.id
+
+    @property
     def variables(self) -> dict[Tier, str]:
         """The variables that name its models, by tier."""
         prefix = self.variable_prefix
@@ -115,6 +120,8 @@ class Model:
     """`max_tokens` where the request has none: it is what rate and money are reserved for."""
     sampling: bool = True
     provider: str = "openai"
+    always_searches: bool = False
+    """It searches the web for every answer, asked or not."""
     price_model: str | None = None
     """Its name in the price data, where that differs."""
     prices: Prices | None = None
@@ -144,7 +151,7 @@ class Deployment:
     @property
     def queue(self) -> str:
         """The Celery queue of its provider."""
-        return self.provider.queue or self.provider.id
+        return self.provider.queue_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,8 @@ class Catalog:
     """Deployment to the provider's own name of the model, where that differs."""
     preferred: str | None = None
     """The provider that comes first wherever it serves the model."""
+    routes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Named policies as they are written; shared/routing/routes.py reads them."""
     plans: dict[str, tuple[Deployment, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -170,7 +179,7 @@ class Catalog:
         known = self.models.get(self.aliases.get(name, name))
         if known is not None:
             return known
-        names = [*self.models, *self.aliases]
+        names = [*self.models, *self.aliases, *self.routes]
         near = get_close_matches(name, names, n=3, cutoff=0.5) or sorted(self.models)[:5]
         message = f"unknown model {name!r}; did you mean {', '.join(near)}?"
         raise UnknownModelError(message, field="model")
@@ -184,7 +193,7 @@ class Catalog:
         if model is None:
             return ()
         serving = self._serving(model)
-        chosen = serving if name == route else self._stand_ins(serving)
+        chosen = serving if name == route else self.stand_ins(serving)
         plan = tuple(self.deployment(provider, model) for provider in chosen)
         self.plans[route] = plan
         return plan
@@ -216,9 +225,16 @@ class Catalog:
         provider_id, _, model_id = deployment_id.partition("/")
         return self.deployment(self.providers[provider_id], self.models[model_id])
 
+    def known(self, deployment_id: str) -> Deployment | None:
+        """As `find`; None where the catalog has it no more."""
+        try:
+            return self.find(deployment_id)
+        except KeyError:
+            return None
+
     def queues(self) -> tuple[str, ...]:
         """One Celery queue per provider; the stand-ins share one."""
-        queues = (provider.queue or provider.id for provider in self.providers.values())
+        queues = (provider.queue_name for provider in self.providers.values())
         return tuple(dict.fromkeys(queues))
 
     def _serving(self, model: Model) -> list[Provider]:
@@ -239,7 +255,7 @@ class Catalog:
             or f"{provider.id}/{model.id}" in self.upstreams
         )
 
-    def _stand_ins(self, serving: list[Provider]) -> list[Provider]:
+    def stand_ins(self, serving: list[Provider]) -> list[Provider]:
         """For each of these who plays it, or who speaks its wire; each once."""
         staged = [each for each in self.providers.values() if each.rehearsal]
         of_provider = {each.stands_for: each for each in staged if each.stands_for}

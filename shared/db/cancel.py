@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db.give_back import GivenBack, give_back
-from shared.domain.job import JobState
+from shared.domain.job import GiveUp, JobState
 
 LOCK = text("""
 SELECT id, state, open_attempt FROM jobs
@@ -17,13 +17,20 @@ END_WAITING = text("""
 WITH moved AS (
     UPDATE jobs SET state = :final, open_attempt = NULL, state_version = state_version + 1,
         finished_at = clock_timestamp(), wait_reason = NULL,
-        error_kind = :final, error = :reason
+        error_kind = :kind, error = :reason
     WHERE id = ANY(CAST(:job_ids AS text[])) AND state IN (:scheduled, :queued)
     RETURNING id, tenant_id, state, state_version
 )
 INSERT INTO events (tenant_id, job_id, type, state_version)
 SELECT tenant_id, id, 'job.' || state, state_version FROM moved
 """).bindparams(scheduled=JobState.SCHEDULED, queued=JobState.QUEUED)
+
+# What another dispatcher released meanwhile is its.
+FREE_AMONG = text("""
+SELECT id FROM jobs
+WHERE id = ANY(CAST(:job_ids AS text[])) AND state = :queued AND open_attempt IS NULL
+ORDER BY id FOR UPDATE SKIP LOCKED
+""").bindparams(queued=JobState.QUEUED)
 
 ASK_TO_STOP = text("""
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
@@ -81,6 +88,17 @@ async def expire_overdue(connection: AsyncConnection, limit: int = 500) -> list[
     return await _end_waiting(connection, waiting, JobState.EXPIRED, reason) if waiting else []
 
 
+async def give_up(
+    connection: AsyncConnection, job_ids: Sequence[str], kind: GiveUp, reason: str
+) -> list[str]:
+    """Fail those of the queued jobs that nobody has released; their ids."""
+    free = list((await connection.execute(FREE_AMONG, {"job_ids": list(job_ids)})).scalars())
+    if free:
+        waiting = [(job_id, None) for job_id in free]
+        await _end_waiting(connection, waiting, JobState.FAILED, reason, kind)
+    return free
+
+
 async def wake_scheduled(connection: AsyncConnection, limit: int = 1000) -> set[str]:
     """Queue the scheduled jobs whose time has come; the routes that got work."""
     return set((await connection.execute(WAKE, {"limit": limit})).scalars())
@@ -91,10 +109,12 @@ async def _end_waiting(
     waiting: Sequence[tuple[str, str | None]],
     final: JobState,
     reason: str,
+    kind: GiveUp | None = None,
 ) -> list[GivenBack]:
     """Move locked, waiting jobs to a final state; their planned attempts go back first."""
     open_attempts = [attempt_id for _, attempt_id in waiting if attempt_id]
     given = await give_back(connection, open_attempts) if open_attempts else []
     job_ids = [job_id for job_id, _ in waiting]
-    await connection.execute(END_WAITING, {"job_ids": job_ids, "final": final, "reason": reason})
+    values = {"job_ids": job_ids, "final": final, "kind": kind or final, "reason": reason}
+    await connection.execute(END_WAITING, values)
     return given

@@ -51,6 +51,7 @@ class Left:
     job_id: str
     deployment: str
     queue: str
+    route: str
     moved_to: JobState | None
     """None: a stale report; its cost was recorded, the job belongs to another epoch."""
 
@@ -147,9 +148,10 @@ WITH report AS (
     SELECT tenant_id, id, 'job.' || state, state_version FROM moved
     WHERE state = ANY(CAST(:finals AS text[]))
 )
-SELECT report.attempt_id, report.job_id, report.deployment, report.queue,
+SELECT report.attempt_id, report.job_id, report.deployment, report.queue, jobs.route,
        moved.state AS moved_to
-FROM report LEFT JOIN moved ON moved.attempt_id = report.attempt_id
+FROM report JOIN jobs ON jobs.id = report.job_id
+LEFT JOIN moved ON moved.attempt_id = report.attempt_id
 """).bindparams(
     sent=AttemptState.SENT,
     unknown=AttemptState.UNKNOWN,
@@ -183,6 +185,7 @@ async def leave(connection: AsyncConnection, reports: Sequence[Leaving]) -> list
                 row.job_id,
                 row.deployment,
                 row.queue,
+                row.route,
                 JobState(row.moved_to) if row.moved_to else None,
             )
             for row in answer

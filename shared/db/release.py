@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.domain.attempt import AttemptState
+from shared.domain.attempt import AttemptState, Further
 from shared.domain.job import JobState, Lane
+from shared.routing.stored import StoredPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,13 @@ class DueJob:
     unfit: tuple[str, ...] = ()
     """Deployments that cannot take it."""
     web_search: bool = False
-    """The model may search the web, which costs apart; asked of routes that can."""
+    """The model may search the web for it, which is billed apart."""
+    tries: int = 0
+    policy: StoredPolicy | None = None
+    """Who may take it and in which order; None: the deployments of its route."""
+    last_failure: str | None = None
+    cost_nano: int = 0
+    """What its attempts so far have cost."""
 
     @property
     def tokens(self) -> int:
@@ -43,6 +50,8 @@ class Permit:
     queue: str
     permit_tokens: int
     hold_nano: int
+    further: Further = Further.LATER
+    """What may follow if it fails."""
 
 
 # A loose index scan: one probe of jobs_due per route, however long the backlog.
@@ -73,13 +82,10 @@ WITH RECURSIVE due AS (
           AND (lane, tenant_id) > (due.lane, due.tenant_id)
         ORDER BY lane, tenant_id LIMIT 1) AS following
 )
-SELECT job.*, tenants.weight,
-    -- Only where it matters: a request may be large, and is stored elsewhere for that.
-    CASE WHEN CAST(:searching AS boolean) THEN coalesce(
-        (SELECT (request -> 'web_search')::boolean FROM payloads WHERE job_id = job.id), false)
-    ELSE false END AS web_search
+SELECT job.*, tenants.weight
 FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
-    SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated, unfit
+    SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated, unfit, tries, policy,
+           web_search, error_kind, cost_nano
     FROM jobs
     WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
       AND (lane, tenant_id) >= (due.lane, due.tenant_id)
@@ -93,8 +99,9 @@ RELEASE = text("""
 WITH permit AS (
     SELECT * FROM unnest(
         CAST(:job_id AS text[]), CAST(:attempt_id AS text[]), CAST(:deployment AS text[]),
-        CAST(:queue AS text[]), CAST(:permit_tokens AS int[]), CAST(:hold_nano AS bigint[])
-    ) AS p(job_id, attempt_id, deployment, queue, permit_tokens, hold_nano)
+        CAST(:queue AS text[]), CAST(:permit_tokens AS int[]), CAST(:hold_nano AS bigint[]),
+        CAST(:further AS text[])
+    ) AS p(job_id, attempt_id, deployment, queue, permit_tokens, hold_nano, further)
 ), picked AS MATERIALIZED (
     SELECT id FROM jobs
     WHERE id = ANY(CAST(:job_id AS text[])) AND state = :queued AND open_attempt IS NULL
@@ -107,9 +114,9 @@ WITH permit AS (
     RETURNING jobs.id, jobs.tenant_id, jobs.epoch
 ), minted AS (
     INSERT INTO attempts (id, job_id, tenant_id, epoch, deployment, queue, state,
-                          permit_tokens, hold_nano)
+                          permit_tokens, hold_nano, further)
     SELECT permit.attempt_id, bumped.id, bumped.tenant_id, bumped.epoch, permit.deployment,
-           permit.queue, :planned, permit.permit_tokens, permit.hold_nano
+           permit.queue, :planned, permit.permit_tokens, permit.hold_nano, permit.further
     FROM bumped JOIN permit ON permit.job_id = bumped.id
     RETURNING id, job_id, tenant_id, hold_nano
 ), held AS (
@@ -131,17 +138,13 @@ async def due_jobs(
     each: int,
     *,
     deployments: Sequence[str] = (),
-    searching: bool = False,
 ) -> list[DueJob]:
     """The oldest due jobs of a route, at most `each` per lane and tenant, without locks.
 
     Only what one of the open `deployments` can take, without any what everybody can: the others
     would hide what is behind them.
-    `searching`: its model can search the web, so look which of them ask for that.
     """
-    choice = {
-        "route": route, "each": each, "open": list(deployments), "searching": searching
-    }  # fmt: skip
+    choice = {"route": route, "each": each, "open": list(deployments)}
     rows = await connection.execute(DUE_JOBS, choice)
     return [
         DueJob(
@@ -155,6 +158,10 @@ async def due_jobs(
             isolated=row.isolated,
             unfit=tuple(row.unfit or ()),
             web_search=row.web_search,
+            tries=row.tries,
+            policy=StoredPolicy.from_json(row.policy) if row.policy else None,
+            last_failure=row.error_kind,
+            cost_nano=row.cost_nano,
         )
         for row in rows
     ]

@@ -32,6 +32,12 @@ class StartedAttempt:
     last_failure: str | None
     """The kind of the failure before this try."""
     last_error: str | None
+    further: str
+    """What may follow if it fails: shared.domain.attempt.Further."""
+    tried: list[str]
+    """Deployments that failed before, each as often as it did."""
+    policy: dict[str, Any] | None
+    """As shared.routing.stored.StoredPolicy keeps it."""
     request: dict[str, Any]
 
 
@@ -50,7 +56,8 @@ SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.
        attempts.deployment, attempts.queue, attempts.permit_tokens, attempts.hold_nano,
        jobs.tries, jobs.max_tries, jobs.max_tokens, jobs.lane,
        extract(epoch FROM jobs.deadline - clock_timestamp())::float8 AS seconds_left,
-       jobs.error_kind AS last_failure, jobs.error AS last_error, payloads.request
+       jobs.error_kind AS last_failure, jobs.error AS last_error, attempts.further,
+       jobs.tried, jobs.policy, payloads.request
 """
 
 START = text(f"""

@@ -22,6 +22,17 @@ class AttemptState(StrEnum):
     """Never sent: the permit and the hold went back."""
 
 
+class Further(StrEnum):
+    """What a failed attempt that spends a try may be followed by: known at its release."""
+
+    NOW = "now"
+    """Another deployment may take the job at once."""
+    LATER = "later"
+    """All have been tried: the next round comes after a back-off."""
+    NONE = "none"
+    """Each deployment has had its tries."""
+
+
 OPEN_ATTEMPTS: Final = frozenset({AttemptState.PLANNED, AttemptState.SENT})
 REPORTED_ATTEMPTS: Final = frozenset(
     {AttemptState.ANSWERED, AttemptState.REFUSED, AttemptState.FAILED}

@@ -45,7 +45,9 @@ class Verdict(StrEnum):
     RETRY = "retry"
     """Spends a try; comes back after a jittered back-off."""
     NEXT = "next"
-    """Spends a try; another deployment at once, or as RETRY when there is none."""
+    """Spends a try; another deployment at once, or after a back-off when all have been tried."""
+    FALLBACK = "fallback"
+    """Spends a try; a deployment that the job's policy names for such a failure, at once."""
     STOP = "stop"
     """Final: the same request would be refused again."""
 

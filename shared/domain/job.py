@@ -26,7 +26,9 @@ BIRTH_STATES: Final = frozenset({JobState.SCHEDULED, JobState.QUEUED})
 
 JOB_MOVES: Final[dict[JobState, frozenset[JobState]]] = {
     JobState.SCHEDULED: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.EXPIRED}),
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.QUEUED: frozenset(
+        {JobState.RUNNING, JobState.CANCELLED, JobState.EXPIRED, JobState.FAILED}
+    ),
     JobState.RUNNING: FINAL_STATES | {JobState.SCHEDULED, JobState.QUEUED},
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
@@ -42,6 +44,17 @@ class WaitReason(StrEnum):
     BACKOFF = "backoff"
     PROVIDER = "provider"
     BUDGET = "budget"
+
+
+class GiveUp(StrEnum):
+    """Why a waiting job fails without another call: its `error_kind`."""
+
+    MAX_COST = "max_cost"
+    """Nobody can answer it for what is left of the most that it may cost."""
+    NO_DEPLOYMENT = "no_deployment"
+    """The catalog has none of its deployments any more."""
+    EXHAUSTED = "exhausted"
+    """Each of its deployments has had its tries."""
 
 
 class Lane(IntEnum):

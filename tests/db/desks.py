@@ -12,11 +12,13 @@ from shared.catalog.load import load_catalog
 from shared.db.engine import Database
 from shared.db.leave import Left
 from shared.domain.clock import SystemClock
+from shared.doorbell import Doorbell
 from shared.meters.meter import Meter
 from shared.redis_client import connect_redis
 from shared.settings import DispatchSettings, WorkerSettings
 from tests.life import WORKER, Life
 from worker.dispatch.fleet import Fleet
+from worker.dispatch.retries import RetryBudgets
 from worker.dispatch.turn import Means
 from worker.failpoint import Failpoints
 from worker.pipeline.announce import Announcer
@@ -76,6 +78,8 @@ async def dispatching(
             settings=DispatchSettings(),
             failpoints=Failpoints(None),
             announcer=Announcer(EventSender(redis_url, "test"), SystemClock(), "test", lambda: 0),
+            doorbell=Doorbell(redis),
+            retries=RetryBudgets(),
         ),
         redis,
     )

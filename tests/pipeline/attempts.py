@@ -26,6 +26,9 @@ def attempt(**changes: Any) -> StartedAttempt:
         seconds_left=3600.0,
         last_failure=None,
         last_error=None,
+        further="later",
+        tried=[],
+        policy=None,
         request={},
     )
     return replace(first, **changes)

@@ -1,42 +1,15 @@
-"""Each job goes to who can take it, has a key, is switched on and was not tried yet."""
-
-from dataclasses import replace
+"""Who can take a job, has a key and is switched on, as the database tells it."""
 
 from shared.catalog.load import load_catalog
 from shared.db.deployments import report_deployments
 from shared.db.providers import switch
-from shared.db.release import DueJob, due_jobs
-from shared.domain.job import Lane
+from shared.db.release import due_jobs
 from tests.life import ROUTE, Life, new_job
 from worker.dispatch.fleet import Fleet
-from worker.dispatch.plan import asks
 
 CATALOG = load_catalog()
 PLAN = tuple(CATALOG.find(f"{provider}/gpt-4.1") for provider in ("openai", "azure"))
 FIRST, SECOND = (deployment.id for deployment in PLAN)
-JOB = DueJob(
-    id="job_1",
-    tenant_id="t",
-    weight=1,
-    lane=Lane.STANDARD,
-    input_tokens=1,
-    max_tokens=1,
-    tried=(),
-    isolated=False,
-)
-
-
-def asked(job: DueJob) -> str:
-    [ask] = asks([job], PLAN)
-    return ask.deployment.id
-
-
-def test_the_first_that_can_take_it_and_was_not_tried_is_asked() -> None:
-    assert asked(JOB) == FIRST
-    assert asked(replace(JOB, tried=(FIRST,))) == SECOND
-    assert asked(replace(JOB, tried=(FIRST, SECOND))) == FIRST
-    assert asked(replace(JOB, unfit=(FIRST,))) == SECOND
-    assert asked(replace(JOB, unfit=(FIRST,), tried=(SECOND,))) == SECOND
 
 
 async def test_a_job_that_nobody_open_can_take_waits_and_hides_nobody(life: Life) -> None:

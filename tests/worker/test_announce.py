@@ -22,7 +22,7 @@ HOSTNAME = "worker0@test"
 
 def left(number: int, moved_to: JobState | None = JobState.QUEUED) -> Left:
     """An attempt that was taken back from a dead worker."""
-    return Left(f"att_{number}", f"job_{number}", "openai/gpt-4.1-mini", "openai", moved_to)
+    return Left(f"att_{number}", f"job_{number}", "openai/gpt-4.1-mini", "openai", "r", moved_to)
 
 
 class Ear:

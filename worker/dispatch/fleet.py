@@ -1,22 +1,39 @@
-"""How many calls the living workers can hold, by queue, and whom they can call."""
+"""How many calls the living workers can hold, whom they can call, and how those do."""
+
+from dataclasses import replace
+from time import monotonic
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.deployments import Deployment
 from shared.db import providers, workers
+from shared.db.vitals import read_vitals
+from shared.routing.strategies import Vitals
+
+WATCHED_SECONDS: Final = 60.0
+"""So long after somebody asked for them the vitals are read at each look."""
+NEVER: Final = float("-inf")
 
 
 class Fleet:
-    """The capacity of each queue and who is closed, as of the dispatcher's last look."""
+    """The capacity of each queue, who is closed and how they do, as of the last look."""
 
     def __init__(self) -> None:
         self._capacity: dict[str, int] = {}
         self._closed: frozenset[str] = frozenset()
+        self._in_flight: dict[str, int] = {}
+        self._watched_at = NEVER
+        self.vitals = Vitals(in_flight=self._in_flight)
 
     async def count(self, connection: AsyncConnection) -> None:
         """Look who lives, and who is closed."""
         self._capacity = await workers.capacity(connection)
         self._closed = await providers.closed(connection)
+        if monotonic() - self._watched_at < WATCHED_SECONDS:
+            seen = await read_vitals(connection)
+            self._in_flight = dict(seen.in_flight)
+            self.vitals = replace(seen, in_flight=self._in_flight)
 
     def open_of(self, plan: tuple[Deployment, ...]) -> tuple[Deployment, ...]:
         """Those that have a credential and whose provider is switched on."""
@@ -31,3 +48,11 @@ class Fleet:
     def capacity(self, queue: str) -> int:
         """Slots of all living workers that consume this queue."""
         return self._capacity.get(queue, 0)
+
+    def watch_vitals(self) -> None:
+        """Somebody chooses by them: read them from now on, for a while."""
+        self._watched_at = monotonic()
+
+    def placed(self, deployment_id: str) -> None:
+        """One more call goes there, before the next look sees it."""
+        self._in_flight[deployment_id] = self._in_flight.get(deployment_id, 0) + 1

@@ -14,9 +14,9 @@ from shared.db.open_slots import open_slots
 from shared.db.release import due_routes
 from shared.doorbell import Bell, Doorbell, rings
 from shared.meters.meter import MemoryLostError
+from shared.services import kept_alive
 from worker.dispatch.holder import Holder
 from worker.dispatch.turn import PAUSE_AFTER_FAILED_PUBLISH, Means, RouteTurns, Turn
-from worker.pipeline.patience import kept_alive
 
 log = structlog.get_logger(__name__)
 

@@ -9,21 +9,22 @@ from redis.exceptions import RedisError
 
 from shared.broker.line import PublishError
 from shared.broker.publish import Publisher
-from shared.catalog.deployments import Capability, Catalog, Deployment
-from shared.catalog.prices import MOST_SEARCHES
-from shared.catalog.pricing import worst_case
-from shared.catalog.wires import not_taken
+from shared.catalog.deployments import Catalog, Deployment
+from shared.db.cancel import give_up
 from shared.db.engine import Database
 from shared.db.give_back import give_back
 from shared.db.release import DueJob, Permit, due_jobs, release
 from shared.domain.clock import Clock
 from shared.domain.ids import IdKind, new_id
 from shared.domain.job import Lane
-from shared.meters.meter import Meter, Want
+from shared.doorbell import Bell, Doorbell
+from shared.meters.meter import Grant, Meter, Want
 from shared.settings import DispatchSettings
+from worker.dispatch.choose import Chooser, Chosen, Hopeless
 from worker.dispatch.fair import FairShare
 from worker.dispatch.fleet import Fleet
-from worker.dispatch.plan import Ask, asks
+from worker.dispatch.plan import Ask, Choice, asks, further
+from worker.dispatch.retries import RetryBudgets
 from worker.failpoint import Failpoints
 from worker.pipeline.announce import Announcer
 from worker.pipeline.patience import until_answered
@@ -47,6 +48,8 @@ class Means:
     settings: DispatchSettings
     failpoints: Failpoints
     announcer: Announcer
+    doorbell: Doorbell
+    retries: RetryBudgets
 
 
 @dataclass(slots=True)
@@ -61,6 +64,11 @@ class Turn:
     people_wait: bool = False
     """Somebody sits in front of a released or a waiting job."""
 
+    def waits(self, wait: float, binding: str) -> None:
+        """Something waits so long; the shortest wait counts."""
+        if not self.binding or wait < self.wait:
+            self.wait, self.binding = wait, binding
+
 
 class RouteTurns:
     """Takes the turns of one route and remembers what makes the next one cheap and fair."""
@@ -70,51 +78,99 @@ class RouteTurns:
         self._means = means
         self._fair = FairShare()
         self._each = SMALLEST_PEEK
+        self._plan: tuple[Deployment, ...] = ()
 
     async def take(self) -> Turn:
         """Release what may go now. Raises RedisError, MemoryLostError or a database error."""
-        plan = self._means.fleet.open_of(self._means.catalog.plan(self._route))
-        if not plan:
+        means = self._means
+        planned = means.catalog.plan(self._route)
+        self._plan = means.fleet.open_of(planned)
+        if planned and not self._plan:
             return Turn()
         async with self._means.database.transaction() as connection:
             due = await due_jobs(
                 connection,
                 self._route,
                 self._each,
-                deployments=[deployment.id for deployment in plan],
-                searching=_can_search(plan),
+                deployments=[deployment.id for deployment in self._plan],
             )
         turn = Turn(due=len(due), people_wait=any(job.lane is Lane.INTERACTIVE for job in due))
-        for ask in asks(self._fair.order(due), plan):
-            await self._serve(ask, turn)
-        self._each = min(max(turn.released * 2, SMALLEST_PEEK), self._means.settings.batch)
+        chooser = Chooser(means.catalog, means.fleet, means.clock, means.retries)
+        chosen = chooser.choose(self._fair.order(due), self._plan)
+        await self._serve_all(chosen, chooser, turn)
+        await self._give_up(chosen.hopeless)
+        self._each = min(max(turn.released * 2, SMALLEST_PEEK), means.settings.batch)
         return turn
 
-    async def _serve(self, ask: Ask, turn: Turn) -> None:
+    async def _serve_all(self, chosen: Chosen, chooser: Chooser, turn: Turn) -> None:
+        """Ask meters until each job went or has nobody left to ask."""
+        if chosen.retry_wait is not None:
+            turn.waits(chosen.retry_wait, "retries")
+        choices = chosen.choices
+        while choices:
+            refused: list[Choice] = []
+            for ask in asks(choices):
+                grant = await self._serve(ask, chooser, turn)
+                left = ask.choices[grant.granted :]
+                others = [choice.after(grant) for choice in left]
+                stay = [choice.job for choice, other in zip(left, others, strict=True) if not other]
+                if stay:
+                    turn.waits(grant.wait, grant.binding)
+                    self._means.announcer.waiting(self._route, ask.queue, stay)
+                refused += filter(None, others)
+            choices = refused
+
+    async def _serve(self, ask: Ask, chooser: Chooser, turn: Turn) -> Grant:
         """Ask one meter and let go what it grants."""
-        fleet = self._means.fleet.capacity(ask.queue)
-        wants = [Want(new_id(IdKind.ATTEMPT), job.input_tokens, job.max_tokens) for job in ask.jobs]
-        grant = await self._means.meter.acquire(ask.deployment, ask.queue, fleet, wants)
-        if grant.granted < len(wants) and (not turn.binding or grant.wait < turn.wait):
-            turn.wait, turn.binding = grant.wait, grant.binding
-        self._means.announcer.waiting(self._route, ask.queue, ask.jobs[grant.granted :])
+        means = self._means
+        fleet = means.fleet.capacity(ask.queue)
+        jobs = [choice.job for choice in ask.choices]
+        wants = [Want(new_id(IdKind.ATTEMPT), job.input_tokens, job.max_tokens) for job in jobs]
+        grant = await means.meter.acquire(ask.deployment, ask.queue, fleet, wants)
         if not grant.granted:
-            return
-        jobs, granted = ask.jobs[: grant.granted], wants[: grant.granted]
+            return grant
+        jobs, granted = jobs[: grant.granted], wants[: grant.granted]
         self._fair.charge(jobs)
-        minted = await self._release(ask, jobs, granted)
+        again = sum(job.tries > 0 for job in jobs)
+        means.retries.charge(ask.deployment.id, first=len(jobs) - again, again=again)
+        minted = await self._release(ask, jobs, granted, chooser)
         unused = [want for want in granted if want.attempt_id not in minted]
         try:
             await self._publish(ask, [want for want in granted if want.attempt_id in minted], jobs)
         finally:
             if unused:
-                await self._means.meter.give_back(ask.deployment, ask.queue, unused)
+                await means.meter.give_back(ask.deployment, ask.queue, unused)
         turn.released += len(minted)
+        return grant
 
-    async def _release(self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want]) -> set[str]:
-        """Mint the attempts; a release that fails gives its permits back."""
+    async def _give_up(self, hopeless: Sequence[Hopeless]) -> None:
+        """End what nobody may take any more, and tell who waits for it."""
+        for each in hopeless:
+            async with self._means.database.transaction() as connection:
+                ended = await give_up(connection, [each.job.id], each.kind, each.reason)
+            if ended:
+                self._means.doorbell.ring_soon(Bell.DONE, ended)
+
+    async def _release(
+        self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want], chooser: Chooser
+    ) -> set[str]:
+        """Mint the attempts; a release that fails gives its permits back.
+
+        Raises ConfigurationError where no price is known.
+        """
         try:
-            permits = self._permits(ask, jobs, granted)
+            permits = [
+                Permit(
+                    job_id=job.id,
+                    attempt_id=want.attempt_id,
+                    deployment=ask.deployment.id,
+                    queue=ask.queue,
+                    permit_tokens=want.tokens,
+                    hold_nano=chooser.hold(job, ask.deployment),
+                    further=further(job, self._plan, ask.deployment),
+                )
+                for job, want in zip(jobs, granted, strict=True)
+            ]
             async with self._means.database.transaction() as connection:
                 minted = await release(connection, permits)
                 self._means.failpoints.passing("in_release")
@@ -124,27 +180,6 @@ class RouteTurns:
             raise
         self._means.failpoints.passing("after_release")
         return minted
-
-    def _permits(self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want]) -> list[Permit]:
-        """What is reserved for each. Raises ConfigurationError where no price is known."""
-        now = self._means.clock.now()
-        return [
-            Permit(
-                job_id=job.id,
-                attempt_id=want.attempt_id,
-                deployment=ask.deployment.id,
-                queue=ask.queue,
-                permit_tokens=want.tokens,
-                hold_nano=worst_case(
-                    ask.deployment,
-                    input_tokens=job.input_tokens,
-                    max_tokens=job.max_tokens,
-                    searches=MOST_SEARCHES if job.web_search else 0,
-                    at=now,
-                ),
-            )
-            for job, want in zip(jobs, granted, strict=True)
-        ]
 
     async def _publish(self, ask: Ask, wants: Sequence[Want], jobs: Sequence[DueJob]) -> None:
         """Tell the workers; what cannot be told is undone."""
@@ -176,11 +211,3 @@ class RouteTurns:
             return [[attempt_id] for attempt_id in attempt_ids]
         size = min(self._means.settings.group, max(1, len(attempt_ids) // 4))
         return [attempt_ids[i : i + size] for i in range(0, len(attempt_ids), size)]
-
-
-def _can_search(plan: Sequence[Deployment]) -> bool:
-    return any(
-        Capability.WEB_SEARCH in each.model.capabilities
-        and Capability.WEB_SEARCH not in not_taken(each.provider)
-        for each in plan
-    )

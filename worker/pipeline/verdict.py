@@ -12,12 +12,13 @@ from shared.catalog.deployments import Deployment
 from shared.catalog.pricing import Price, price_of
 from shared.db.leave import Leaving
 from shared.db.start import StartedAttempt
-from shared.domain.attempt import AttemptState
+from shared.domain.attempt import AttemptState, Further
 from shared.domain.clock import Clock
 from shared.domain.errors import ConfigurationError
 from shared.domain.failure import ATTEMPT_ENDS, VERDICTS, FailureKind, Verdict
 from shared.domain.generation import Usage
 from shared.domain.job import JobState, WaitReason
+from shared.routing.stored import StoredPolicy
 from worker.adapters.base import Answer, CallError
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,19 @@ TOLD_INSTEAD: Final = {
     FailureKind.AUTH: "the provider refuses the credential of this installation",
 }
 """The provider's own words may hold parts of a key or an account: they go to the log alone."""
+SPENDING: Final = frozenset({Verdict.RETRY, Verdict.NEXT, Verdict.FALLBACK})
+ELSEWHERE: Final = frozenset({Verdict.NEXT, Verdict.FALLBACK})
+AFTER: Final = {
+    Verdict.WAIT: JobState.QUEUED,
+    Verdict.RETRY: JobState.SCHEDULED,
+    Verdict.FALLBACK: JobState.QUEUED,
+    Verdict.STOP: JobState.FAILED,
+}
+AFTER_NEXT: Final = {
+    Further.NOW: JobState.QUEUED,
+    Further.LATER: JobState.SCHEDULED,
+    Further.NONE: JobState.FAILED,
+}
 THE_SECOND_TIME: Final = {FailureKind.INVALID_OUTPUT: Verdict.NEXT}
 """What follows instead when the try before failed in the same way."""
 
@@ -84,12 +98,9 @@ def failed(
 
     `price`: of what was billed all the same, where the provider said so.
     """
-    verdict = VERDICTS[error.kind]
-    if attempt.last_failure == error.kind:
-        verdict = THE_SECOND_TIME.get(error.kind, verdict)
-    spends_try = verdict in {Verdict.RETRY, Verdict.NEXT}
-    exhausted = spends_try and attempt.tries + 1 >= attempt.max_tries
-    job_state = _next_state(verdict, exhausted=exhausted)
+    verdict = _verdict(attempt, error.kind)
+    spends_try = verdict in SPENDING
+    job_state = _next_state(verdict, attempt)
     attempt_state = _end_of(error, price)
     unbilled = None if attempt_state is AttemptState.UNKNOWN else 0
     leaving = Leaving(
@@ -102,7 +113,7 @@ def failed(
         usage=_json(error.usage),
         price=_json(price.source) if price else None,
         spends_try=spends_try,
-        tried=attempt.deployment if verdict is Verdict.NEXT else None,
+        tried=attempt.deployment if verdict in ELSEWHERE else None,
         delay_seconds=_delay(attempt, error, verdict),
         wait_reason=WaitReason.BACKOFF if job_state is JobState.SCHEDULED else None,
         failure_kind=error.kind,
@@ -111,11 +122,24 @@ def failed(
         latency_ms=latency_ms,
     )
     rest = error.retry_after or PAUSE_OF_KIND.get(error.kind, 0.0)
-    rests = error.kind in PAUSE_OF_KIND or (verdict is Verdict.NEXT and error.retry_after)
+    rests = error.kind in PAUSE_OF_KIND or (verdict in ELSEWHERE and error.retry_after)
     block_seconds = rest if rests else 0.0
     # One that says when to come again, such as tomorrow, needs nobody.
     for_good = error.kind is FailureKind.QUOTA and error.retry_after is None
     return Decision(leaving, block_seconds, told_of(error) if for_good else None)
+
+
+def _verdict(attempt: StartedAttempt, kind: FailureKind) -> Verdict:
+    """The table's word, unless it failed so before or its policy knows somebody else."""
+    verdict = VERDICTS[kind]
+    if attempt.last_failure == kind:
+        verdict = THE_SECOND_TIME.get(kind, verdict)
+    if verdict is Verdict.STOP and attempt.policy is not None:
+        policy = StoredPolicy.from_json(attempt.policy)
+        met = {*attempt.tried, attempt.deployment}
+        if not met.issuperset(policy.fallback_for(kind)):
+            return Verdict.FALLBACK
+    return verdict
 
 
 def _end_of(error: CallError, price: Price | None) -> AttemptState:
@@ -131,7 +155,7 @@ def _delay(attempt: StartedAttempt, error: CallError, verdict: Verdict) -> float
 
     The wait that a provider names is its deployment's, not that of a job that goes elsewhere.
     """
-    named = 0.0 if verdict is Verdict.NEXT else error.retry_after or 0.0
+    named = 0.0 if verdict in ELSEWHERE else error.retry_after or 0.0
     return max(backoff(attempt.tries), named)
 
 
@@ -178,14 +202,13 @@ def backoff(tries: int) -> float:
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
 
 
-def _next_state(verdict: Verdict, *, exhausted: bool) -> JobState:
-    match verdict:
-        case Verdict.WAIT:
-            return JobState.QUEUED
-        case Verdict.RETRY | Verdict.NEXT:
-            return JobState.FAILED if exhausted else JobState.SCHEDULED
-        case Verdict.STOP:
-            return JobState.FAILED
+def _next_state(verdict: Verdict, attempt: StartedAttempt) -> JobState:
+    """Where the job goes: one that another deployment may take at once need not back off."""
+    if verdict in SPENDING and attempt.tries + 1 >= attempt.max_tries:
+        return JobState.FAILED
+    if verdict is Verdict.NEXT:
+        return AFTER_NEXT[Further(attempt.further)]
+    return AFTER[verdict]
 
 
 def price_called(

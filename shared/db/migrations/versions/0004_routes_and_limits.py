@@ -1,4 +1,4 @@
-"""Jobs carry their policy; tenants and keys have limits; workers say whom they cannot call."""
+"""Jobs carry their policy and can fail unsent; callers have limits; workers say what they lack."""
 
 from alembic import op
 
@@ -9,6 +9,7 @@ depends_on = None
 
 # A column without a default, or with a constant one, rewrites nothing.
 ADDED = {
+    "attempts": {"further": "text COLLATE \"C\" NOT NULL DEFAULT 'later'"},
     "jobs": {"policy": "jsonb", "web_search": "boolean NOT NULL DEFAULT false"},
     "workers": {"missing": "jsonb NOT NULL DEFAULT '{}'"},
     "tenants": {
@@ -23,16 +24,51 @@ ADDED = {
     },
 }
 
+JOB_MOVES = """
+    ('scheduled', 'queued'), ('scheduled', 'cancelled'), ('scheduled', 'expired'),
+    ('queued', 'running'), ('queued', 'cancelled'), ('queued', 'expired'), ('queued', 'failed'),
+    ('running', 'queued'), ('running', 'scheduled'), ('running', 'succeeded'),
+    ('running', 'failed'), ('running', 'cancelled'), ('running', 'expired')
+"""
+QUEUED_TO_FAILED = "('queued', 'failed'),"
+DEPLOYMENTS = """
+    CREATE TABLE deployments (
+        id text COLLATE "C" PRIMARY KEY,
+        ready boolean NOT NULL,
+        reason text,
+        reported_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    )
+"""
+
+
+def _guard(table: str, moves: str, births: str) -> None:
+    """Put the guard anew; a lawful move costs only the WHEN clause."""
+    op.execute(f"DROP TRIGGER {table}_moves ON {table}; DROP TRIGGER {table}_births ON {table}")
+    op.execute(
+        f"CREATE TRIGGER {table}_moves BEFORE UPDATE OF state ON {table} FOR EACH ROW "
+        f"WHEN (OLD.state IS DISTINCT FROM NEW.state AND (OLD.state, NEW.state) NOT IN ({moves})) "
+        "EXECUTE FUNCTION refuse_move()"
+    )
+    op.execute(
+        f"CREATE TRIGGER {table}_births BEFORE INSERT ON {table} FOR EACH ROW "
+        f"WHEN (NEW.state NOT IN ({births})) EXECUTE FUNCTION refuse_move()"
+    )
+
 
 def upgrade() -> None:
-    """Add the columns."""
+    """Add the columns and the move."""
     for table, columns in ADDED.items():
         for name, kind in columns.items():
             op.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+    _guard("jobs", JOB_MOVES, "'scheduled', 'queued'")
+    # What `workers.missing` says instead, each worker for itself.
+    op.execute("DROP TABLE deployments")
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.execute(DEPLOYMENTS)
+    _guard("jobs", JOB_MOVES.replace(QUEUED_TO_FAILED, ""), "'scheduled', 'queued'")
     for table, columns in ADDED.items():
         for name in columns:
             op.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
