@@ -1,0 +1,67 @@
+"""Routes: policies that have a name, which callers give in place of a model's."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from shared.catalog.deployments import Catalog
+from shared.domain.errors import ConfigurationError, InvalidRequestError
+from shared.domain.places import first_mistake
+from shared.routing.named import named
+from shared.routing.policy import Policy
+from shared.routing.stored import Fallback
+
+Routes = Mapping[str, Policy]
+SECTION: Final = "routes"
+
+
+def routes_of(catalog: Catalog) -> Routes:
+    """The routes of a catalog, by name. Raises ConfigurationError that names the entry."""
+    return {name: _route(catalog, name, values) for name, values in catalog.routes.items()}
+
+
+def policy_for(
+    routes: Routes, model: str, asked: Policy | None, usual: Policy | None = None
+) -> Policy | None:
+    """The policy of a job of this model name; None for a plain job.
+
+    What the job says goes before what the route says that its model names, and that before what
+    is `usual` for its tenant.
+    """
+    policy = usual
+    for each in (routes.get(model), asked):
+        if each is not None:
+            policy = each.over(policy)
+    return policy
+
+
+def _route(catalog: Catalog, name: str, values: Mapping[str, Any]) -> Policy:
+    where = f"{SECTION}.{name}"
+    if name in catalog.models or name in catalog.aliases:
+        raise ConfigurationError(f"{where}: a model or an alias has that name")
+    try:
+        policy = Policy.model_validate(values)
+    except ValidationError as error:
+        field, said, _ = first_mistake(values, error.errors())
+        raise ConfigurationError(f"{where}.{field}: {said}".replace(".: ", ": ")) from None
+    if not policy.candidates and not policy.chooses:
+        message = f"{where}: it names no candidates, and nothing to choose them by"
+        raise ConfigurationError(message)
+    _check_names(catalog, where, policy)
+    return policy
+
+
+def _check_names(catalog: Catalog, where: str, policy: Policy) -> None:
+    lists: dict[str, tuple[str, ...]] = {f"{where}.candidates": policy.candidates}
+    for kind, names in (policy.fallbacks or dict[Fallback, tuple[str, ...]]()).items():
+        lists[f"{where}.fallbacks.{kind}"] = names
+    for field, names in lists.items():
+        for place, each in enumerate(names):
+            try:
+                named(catalog, each, f"{field}[{place}]", rehearse=True)
+            except InvalidRequestError as error:
+                raise ConfigurationError(error.message) from None
+    if idle := set(policy.weights or ()) - set(policy.candidates):
+        message = f"{where}.weights.{min(idle)}: it is none of the candidates"
+        raise ConfigurationError(message)
