@@ -12,7 +12,7 @@ from shared.catalog.aliases import DEFAULT_PROVIDER_VARIABLE, aliases_of
 from shared.catalog.deployments import Catalog, Limits, Model, Provider
 from shared.domain.errors import ConfigurationError
 
-SECTIONS: Final = ("providers", "models", "deployments", "limits", "aliases")
+SECTIONS: Final = ("providers", "models", "deployments", "limits", "aliases", "routes")
 OF_NAMES: Final = frozenset({"aliases"})
 """Sections of plain names; the others hold tables."""
 UPSTREAM: Final = "upstream"
@@ -53,6 +53,7 @@ def load_catalog(
             name: _upstream(source, name, values) for name, values in table["deployments"].items()
         },
         preferred=variables.get(DEFAULT_PROVIDER_VARIABLE, "").strip() or None,
+        routes=table["routes"],
     )
     _check_names(source, catalog)
     catalog.aliases.update(aliases_of(catalog, source, table["aliases"], variables))
