@@ -77,11 +77,22 @@ class Cost(BaseModel):
         return cls(nano_usd=nano, usd=usd, unknown=unknown)
 
 
+class Cause(BaseModel):
+    """Why one call of a job gave nothing."""
+
+    deployment: str
+    kind: str
+    message: str
+    at: Moment
+
+
 class JobError(BaseModel):
     """Why a job has no result, or why its last try failed."""
 
     kind: str
     message: str
+    causes: list[Cause] | None = None
+    """Of a job that failed after several tries: each of them, the first first."""
 
     @classmethod
     def of(cls, kind: str | None, message: str | None) -> "JobError | None":

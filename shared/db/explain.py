@@ -16,6 +16,11 @@ SELECT id, state, deployment, worker_id, planned_at, sent_at, ended_at, failure_
 FROM attempts WHERE job_id = :job_id AND tenant_id = :tenant_id ORDER BY epoch
 """)
 
+FAILURES = text("""
+SELECT deployment, failure_kind, error, ended_at
+FROM attempts WHERE job_id = :job_id AND failure_kind IS NOT NULL ORDER BY epoch
+""")
+
 # What stands before it in the dispatcher's peek: the more urgent lanes of its tenant, and the
 # older jobs of its own lane.
 AHEAD = text("""
@@ -82,6 +87,11 @@ async def read_attempts(connection: AsyncConnection, tenant_id: str, job_id: str
     """The attempts of a job of the tenant, the first first."""
     found = await connection.execute(ATTEMPTS, {"tenant_id": tenant_id, "job_id": job_id})
     return list(found)
+
+
+async def read_failures(connection: AsyncConnection, job_id: str) -> list[Row[Any]]:
+    """Why each of its failed attempts failed, the first first; its owner was asked for before."""
+    return list(await connection.execute(FAILURES, {"job_id": job_id}))
 
 
 async def queue_before(connection: AsyncConnection, place: Place) -> Queue:
