@@ -73,7 +73,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     redis = connect_redis(settings.redis_url.get_secret_value())
     doorbell = Doorbell(redis)
     waiters = Waiters(database, doorbell)
-    watchers = Watchers(database, doorbell, redis)
+    watchers = Watchers(database, doorbell, redis, most_each=settings.api.max_streams)
     app.state.parts = Parts(
         settings=settings,
         catalog=catalog,

@@ -31,6 +31,8 @@ def connect_redis(
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
+        # What is no text comes as it can: one strange value must not fail a pipeline of others.
+        encoding_errors="replace",
         redis_connect_func=_greeting(met) if met else None,
     )
     return Redis.from_pool(pool)

@@ -118,6 +118,8 @@ class ApiSettings(Frozen):
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
     max_bulk_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
     max_wait: float = Field(default=60.0, gt=0)
+    max_streams: int = Field(default=1000, gt=0)
+    """Streams of events that one tenant may have open at one time in one api process."""
 
 
 class StreamSettings(Frozen):

@@ -1,5 +1,6 @@
 """The log of an answer while it is written: one Redis stream a job, to be read again at will."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,14 @@ READ_AT_ONCE: Final = 100
 """Entries that one read returns at most."""
 KIND: Final = "k"
 DATA: Final = "d"
+EXPIRE: Final = """
+local last = redis.call("XREVRANGE", KEYS[1], "+", "-", "COUNT", 1)[1]
+if last and string.match(last[1], "^%d+") == ARGV[1] then
+  return redis.call("EXPIRE", KEYS[1], ARGV[2])
+end
+return 0
+"""
+"""A later attempt's log lives as long as that attempt says, whatever an earlier one still sends."""
 
 
 class EntryKind(StrEnum):
@@ -79,28 +88,44 @@ def to_append(job_id: str, entry: Entry, *, oldest: Position, first: bool) -> tu
     return ("XADD", key_of(job_id), *make, *trim, str(entry.at), KIND, entry.kind, DATA, entry.data)
 
 
+def to_expire(job_id: str, epoch: int, seconds: float) -> tuple[str, ...]:
+    """The command that lets the log go in so many seconds, if it belongs to this epoch."""
+    return ("EVAL", EXPIRE, "1", key_of(job_id), str(epoch), str(math.ceil(seconds)))
+
+
 async def last_positions(redis: Redis, job_ids: Sequence[str]) -> list[Position | None]:
-    """The last entry of each of these logs; None where there is no log.
+    """The last entry of each of these logs; None where there is no log that can be read.
 
     Raises RedisError or OSError.
     """
     async with redis.pipeline(transaction=False) as pipe:
         for job_id in job_ids:
             pipe.xrevrange(key_of(job_id), count=1)
-        return [Position.parse(found[0][0]) if found else None for found in await pipe.execute()]
+        replies = await pipe.execute(raise_on_error=False)
+    return [Position.parse(rows[0][0]) if (rows := _rows(reply)) else None for reply in replies]
 
 
 async def read_logs(redis: Redis, asked: Iterable[tuple[str, Position]]) -> list[list[Entry]]:
     """What stands in each job's log behind a position, READ_AT_ONCE entries at most.
 
+    What nobody can read is left out: its reader sees a gap, and other logs' readers nothing.
     Raises RedisError or OSError.
     """
     async with redis.pipeline(transaction=False) as pipe:
         for job_id, after in asked:
             pipe.xrange(key_of(job_id), min=f"({after}", count=READ_AT_ONCE)
-        return [[_entry(*row) for row in rows] for rows in await pipe.execute()]
+        replies = await pipe.execute(raise_on_error=False)
+    return [[entry for row in _rows(reply) if (entry := _entry(*row))] for reply in replies]
 
 
-def _entry(entry_id: str, fields: dict[str, Any]) -> Entry:
-    epoch, _, number = entry_id.partition("-")
-    return Entry(Position(int(epoch), int(number)), EntryKind(fields[KIND]), fields[DATA])
+def _rows(reply: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The entries of one reply; none where there is something else under the log's name."""
+    return [] if isinstance(reply, Exception) else reply
+
+
+def _entry(entry_id: str, fields: dict[str, Any]) -> Entry | None:
+    at = Position.parse(entry_id)
+    try:
+        return Entry(at, EntryKind(fields[KIND]), fields[DATA]) if at else None
+    except (LookupError, ValueError):
+        return None

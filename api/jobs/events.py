@@ -1,13 +1,14 @@
 """A job's events as they happen, over HTTP: server-sent events that can be resumed."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from time import monotonic
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from api.deps import AnyParts, Parts, Reader
 from api.errors import error_responses
@@ -40,16 +41,21 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[bytes], status_code: int = 200) -> None:
+    def __init__(self, events: AsyncGenerator[bytes], ended: Callable[[], None]) -> None:
+        """`ended` is called when nobody listens any more, even if nobody ever did."""
         # Proxies would collect events before they pass them on.
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        super().__init__(events, status_code, headers)
+        super().__init__(events, headers=headers)
         self._events = events
+        self._ended = ended
 
-    async def stream_response(self, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events, and close their source however that ends."""
-        async with aclosing(self._events):
-            await super().stream_response(send)
+        try:
+            async with aclosing(self._events):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
 
 
 @router.get(
@@ -57,7 +63,7 @@ class EventStream(StreamingResponse):
     operation_id="watch_job",
     summary="Watch a job",
     response_class=EventStream,
-    responses=error_responses(400, 404),
+    responses=error_responses(400, 404, 429),
 )
 async def watch_job(
     parts: AnyParts,
@@ -75,7 +81,9 @@ async def watch_job(
     await find_job(parts, caller, job_id)
     async with parts.database.transaction() as connection:
         streamed = await is_streamed(connection, job_id)
-    return EventStream(_events(parts, caller, job_id, Narrator(last), streamed=streamed))
+    watch = parts.watchers.begin(job_id, caller.tenant_id)
+    told = _events(parts, caller, watch, Narrator(last), streamed=streamed)
+    return EventStream(told, partial(parts.watchers.end, watch))
 
 
 def _position(text: str | None) -> Position | None:
@@ -88,21 +96,20 @@ def _position(text: str | None) -> Position | None:
 
 
 async def _events(
-    parts: Parts, caller: Caller, job_id: str, narrator: Narrator, *, streamed: bool
+    parts: Parts, caller: Caller, watch: Watch, narrator: Narrator, *, streamed: bool
 ) -> AsyncGenerator[bytes]:
     """Everything until the end of the job, of this stream or of this process."""
-    with parts.watchers.watching(job_id) as watch:
-        yield RETRY
-        async with aclosing(_news(parts.watchers, watch, narrator, streamed=streamed)) as told:
-            async for news in told:
-                yield news
-        standing = watch.standing
+    yield RETRY
+    async with aclosing(_news(parts.watchers, watch, narrator, streamed=streamed)) as told:
+        async for news in told:
+            yield news
+    standing = watch.standing
     if standing is None or not standing.final or parts.watchers.leaving:
         return
     if streamed and not narrator.has_heard_all(standing):
         yield b"".join(narrator.rewind())
     try:
-        job = await find_job(parts, caller, job_id)
+        job = await find_job(parts, caller, watch.job_id)
     except Exception as error:
         if is_connection_loss(error):
             return  # who comes back is told

@@ -10,6 +10,7 @@ import structlog
 from shared.db.engine import Database
 from shared.db.read import final_among
 from shared.doorbell import Bell, Doorbell, rings
+from shared.services import kept_alive
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +29,8 @@ class Waiters:
     async def run(self) -> None:
         """Listen and poll until cancelled; no error ends it."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
-            group.create_task(self._poll())
+            for service in (self._listen, self._poll):
+                group.create_task(kept_alive(service.__qualname__, service))
 
     def expect(self, job_id: str) -> asyncio.Event:
         """An event that is set when the job may have ended; give it back with `forget`.

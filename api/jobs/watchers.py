@@ -1,8 +1,9 @@
 """Everybody in this process who watches a job: one ear, one look and one read for all of them."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
@@ -13,7 +14,9 @@ from redis.exceptions import RedisError
 
 from shared.db.engine import Database
 from shared.db.watch import Standing, standings
+from shared.domain.errors import TooManyStreamsError
 from shared.doorbell import Bell, Doorbell, rings
+from shared.services import kept_alive
 from shared.streamlog import Entry, Position, read_logs
 
 log = structlog.get_logger(__name__)
@@ -22,6 +25,12 @@ POLL_SECONDS: Final = 1.0
 """The floor when no doorbell rings."""
 AT_ONCE: Final = 200
 """Jobs in one statement, and logs in one round trip."""
+RETRY_AFTER: Final = 5
+"""Seconds: streams end with their jobs, nobody knows when."""
+
+
+Asked = tuple[tuple[str, Position], list[asyncio.Future[list[Entry]]]]
+"""A job and a position in its log, and who wants to know what follows there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +38,7 @@ class Watch:
     """One who watches a job."""
 
     job_id: str
+    tenant_id: str
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there may be something to tell."""
     standing: Standing | None = None
@@ -38,10 +48,15 @@ class Watch:
 class Watchers:
     """Wakes watchers, and reads for them; how fast one listens matters to no other."""
 
-    def __init__(self, database: Database, doorbell: Doorbell, redis: Redis) -> None:
+    def __init__(
+        self, database: Database, doorbell: Doorbell, redis: Redis, *, most_each: int
+    ) -> None:
+        """`most_each`: of one tenant at one time."""
         self._database = database
         self._doorbell = doorbell
         self._redis = redis
+        self._most_each = most_each
+        self._of_tenants = Counter[str]()
         self._watches: dict[str, set[Watch]] = {}
         self._somebody = asyncio.Event()
         self._due: set[str] = set()
@@ -53,24 +68,36 @@ class Watchers:
     async def run(self) -> None:
         """Listen, look and read until cancelled; no error ends it."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
-            group.create_task(self._keep_looking())
-            group.create_task(self._keep_reading())
+            for service in (self._listen, self._keep_looking, self._keep_reading):
+                group.create_task(kept_alive(service.__qualname__, service))
 
-    @contextmanager
-    def watching(self, job_id: str) -> Iterator[Watch]:
-        """Watch a job; where it stands is soon known."""
-        watch = Watch(job_id)
+    def begin(self, job_id: str, tenant_id: str) -> Watch:
+        """Watch a job, until `end`; where it stands is soon known.
+
+        Raises TooManyStreamsError where the tenant has as many watches as it may.
+        """
+        if self._of_tenants[tenant_id] >= self._most_each:
+            message = (
+                f"{self._most_each} streams of events are open, as many as a tenant may have: "
+                "close some, or ask for single jobs with `?wait=`"
+            )
+            raise TooManyStreamsError(message, retry_after=RETRY_AFTER)
+        self._of_tenants[tenant_id] += 1
+        watch = Watch(job_id, tenant_id)
         self._watches.setdefault(job_id, set()).add(watch)
         self._somebody.set()
         self.look_at(job_id)
-        try:
-            yield watch
-        finally:
-            watches = self._watches[job_id]
-            watches.discard(watch)
-            if not watches:
-                del self._watches[job_id]
+        return watch
+
+    def end(self, watch: Watch) -> None:
+        """Nobody watches there any more."""
+        self._of_tenants[watch.tenant_id] -= 1
+        if not self._of_tenants[watch.tenant_id]:
+            del self._of_tenants[watch.tenant_id]
+        watches = self._watches[watch.job_id]
+        watches.discard(watch)
+        if not watches:
+            del self._watches[watch.job_id]
 
     def look_at(self, job_id: str) -> None:
         """This job may have moved."""
@@ -142,17 +169,23 @@ class Watchers:
             await self._read.wait()
             self._read.clear()
             asked, self._asked = list(self._asked.items()), {}
-            for first in range(0, len(asked), AT_ONCE):
-                part = asked[first : first + AT_ONCE]
-                found = await self._read_part([what for what, _ in part])
-                for (_, waiting), entries in zip(part, found, strict=True):
-                    for answer in waiting:
-                        if not answer.done():
-                            answer.set_result(entries)
+            try:
+                for first in range(0, len(asked), AT_ONCE):
+                    await self._answer(asked[first : first + AT_ONCE])
+            finally:
+                # Whatever went wrong: who asked is not left waiting, and asks again.
+                _give(asked, [[] for _ in asked])
 
-    async def _read_part(self, asked: list[tuple[str, Position]]) -> list[list[Entry]]:
+    async def _answer(self, asked: Sequence[Asked]) -> None:
         try:
-            return await read_logs(self._redis, asked)
-        except (RedisError, OSError, ValueError) as error:
+            _give(asked, await read_logs(self._redis, [what for what, _ in asked]))
+        except (RedisError, OSError) as error:
             log.debug("logs_not_read", error=type(error).__name__)
-            return [[] for _ in asked]
+
+
+def _give(asked: Sequence[Asked], found: Sequence[list[Entry]]) -> None:
+    """To everyone who asked and has no answer yet."""
+    for (_, waiting), entries in zip(asked, found, strict=True):
+        for answer in waiting:
+            if not answer.done():
+                answer.set_result(entries)

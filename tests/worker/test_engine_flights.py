@@ -9,9 +9,10 @@ from shared.db.leave import Leaving
 from shared.db.start import StartedAttempt
 from shared.domain.attempt import AttemptState
 from shared.domain.job import JobState
+from shared.services import kept_alive
 from tests.pipeline.attempts import attempt as a_first_try
 from worker.pipeline.flights import Flight, Flights, StopReason
-from worker.pipeline.patience import end, kept_alive
+from worker.pipeline.patience import end
 from worker.pipeline.run import run
 
 
@@ -111,7 +112,7 @@ async def test_one_more_boards_when_one_has_landed() -> None:
 
 
 async def test_a_service_that_breaks_is_started_again(monkeypatch: Any) -> None:
-    monkeypatch.setattr("worker.pipeline.patience.LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr("shared.services.PAUSE_SECONDS", 0.0)
     runs: list[int] = []
 
     async def service() -> None:

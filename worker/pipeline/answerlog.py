@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from shared.domain.generation import Delta
-from shared.streamlog import Entry, EntryKind, Position, to_append
+from shared.streamlog import Entry, EntryKind, Position, to_append, to_expire
 
 ENTRY_OVERHEAD: Final = 100
 """Bytes that an entry takes beside its text, here and in Redis together, about."""
@@ -34,13 +34,15 @@ class AnswerLog:
     """The characters of it."""
     entries: deque[Entry] = field(default_factory=deque)
     size: int = 0
-    """Bytes of the entries."""
+    """Bytes of the entries, in UTF-8."""
     last: int = 0
     """The number of the newest entry."""
     written: int = 0
     """The number of the newest entry that Redis has, as far as is known."""
     doubted: bool = False
     """Redis must be asked what it has."""
+    refused: bool = False
+    """Redis would not take what was sent last."""
     ended: float | None = None
     """The monotonic time at which the attempt ended."""
 
@@ -89,14 +91,21 @@ class AnswerLog:
 
     def acknowledge(self, lacking: Sequence[Entry], replies: Sequence[object]) -> None:
         """What Redis replied to the commands; it has lost a log for which it replies nothing."""
+        self.refused = any(isinstance(reply, Exception) for reply in replies)
         if all(isinstance(reply, str) for reply in replies):
             self.written = lacking[-1].at.number if lacking else self.written
         else:
             self.doubted = True
 
-    def lives_for(self, keep: float) -> float:
-        """Seconds that Redis shall keep the log from now on."""
-        return keep if self.ended is not None else self.seconds + keep
+    def expiry(self, keep: float) -> tuple[str, ...]:
+        """The command that says until when Redis keeps the log: `keep` seconds after its end."""
+        seconds = keep if self.ended is not None else self.seconds + keep
+        return to_expire(self.job_id, self.epoch, seconds)
+
+    @property
+    def at_a_turn(self) -> bool:
+        """Whether its expiry is to be said: it begins or has ended."""
+        return not self.written or self.ended is not None
 
     @property
     def unwritten(self) -> bool:
@@ -152,4 +161,4 @@ def text_of(delta: Delta) -> str:
 
 
 def _size(entry: Entry) -> int:
-    return len(entry.data) + ENTRY_OVERHEAD
+    return len(entry.data.encode()) + ENTRY_OVERHEAD

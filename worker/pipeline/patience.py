@@ -1,4 +1,4 @@
-"""Repeat a transaction until the database has answered it; keep a service alive, and end it."""
+"""Repeat a transaction until the database has answered it; end tasks that may not hear at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -34,16 +34,6 @@ async def until_answered(what: str, work: Callable[[], Awaitable[Answer]]) -> An
             log.warning("database_away", what=what, error=type(error).__name__)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
-
-
-async def kept_alive(name: str, service: Callable[[], Awaitable[None]]) -> None:
-    """Run a service until cancelled; one that breaks is told of and started again."""
-    while True:
-        try:
-            await service()
-        except Exception:
-            log.exception("service_broke", service=name)
-        await asyncio.sleep(LONGEST_PAUSE)
 
 
 async def end(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -1,7 +1,6 @@
 """Write answers to their logs while they come: no call waits for it, and none fails with it."""
 
 import asyncio
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -16,7 +15,7 @@ from shared.domain.generation import Delta
 from shared.doorbell import Bell, rings
 from shared.redis_client import connect_redis
 from shared.settings import StreamSettings
-from shared.streamlog import key_of, last_positions
+from shared.streamlog import last_positions
 from worker.adapters.base import Told
 from worker.pipeline.answerlog import AnswerLog
 
@@ -33,6 +32,7 @@ ENTRIES_AT_ONCE: Final = 50
 """Of one log; one that is written anew may have thousands."""
 LOGS_AT_ONCE: Final = 100
 AWAY_SECONDS: Final = 0.5
+"""Until Redis is tried again; of a log that it refuses, until that one is."""
 FAREWELL_SECONDS: Final = 10.0
 """How long an attempt that has ended is remembered for a Redis that is away."""
 
@@ -47,17 +47,24 @@ class Teller:
         self._size = 0
         """Bytes of the entries of all logs."""
         self._dirty: dict[str, AnswerLog] = {}
+        self._resting: dict[str, AnswerLog] = {}
+        """Redis refused them; the others go on."""
         self._told = asyncio.Event()
         self._full = asyncio.Event()
 
     def open(self, attempt: StartedAttempt, seconds: float) -> Told:
-        """Open the log of an attempt that may take so long; what is told there is written."""
+        """Open the log of an attempt that may take so many seconds; what is told is written."""
         answer = AnswerLog(attempt.job_id, attempt.attempt_id, attempt.epoch, seconds)
         answer.head()
         self._size += answer.size
         self._logs[attempt.attempt_id] = answer
         self._wake(answer)
         return partial(self._hear, answer)
+
+    def ear(self, attempt_id: str) -> Told | None:
+        """Where an attempt whose log is open tells what it hears; None for any other."""
+        answer = self._logs.get(attempt_id)
+        return partial(self._hear, answer) if answer else None
 
     def said(self, attempt_id: str) -> bool:
         """Whether anything was told in this attempt."""
@@ -86,7 +93,9 @@ class Teller:
             self._full.clear()
 
     async def close(self) -> None:
-        """Write the rest, as far as Redis is there."""
+        """Write the rest, as far as Redis is there and takes it."""
+        for answer in list(self._resting.values()):
+            self._rested(answer)
         while self._dirty and await self._round():
             pass
         await self._redis.aclose()
@@ -99,8 +108,18 @@ class Teller:
         self._wake(answer)
 
     def _wake(self, answer: AnswerLog) -> None:
-        self._dirty[answer.attempt_id] = answer
-        self._told.set()
+        if answer.attempt_id not in self._resting:
+            self._dirty[answer.attempt_id] = answer
+            self._told.set()
+
+    def _rest(self, answer: AnswerLog) -> None:
+        """Nothing is sent of this log for a while: no round is held up by what is refused."""
+        self._resting[answer.attempt_id] = answer
+        asyncio.get_running_loop().call_later(AWAY_SECONDS, self._rested, answer)
+
+    def _rested(self, answer: AnswerLog) -> None:
+        if self._resting.pop(answer.attempt_id, None):
+            self._wake(answer)
 
     def _doubt_all(self) -> None:
         """The connection is new: Redis may have restarted, with less than it had."""
@@ -108,17 +127,18 @@ class Teller:
             answer.doubted |= bool(answer.written)
 
     async def _round(self) -> bool:
-        """Write what there is to write; False: Redis does not take it, most is still to do."""
+        """Write what there is to write; False: Redis is away, most is still to do."""
         dirty, self._dirty = list(self._dirty.values()), {}
         self._told.clear()
         self._seal(dirty)
-        taken = settled = False
+        settled = False
         try:
             # The connection may have to be made anew first, and that casts doubt on all logs.
             await self._redis.ping()
             await self._look([answer for answer in dirty if answer.doubted])
             dirty = [answer for answer in dirty if answer.attempt_id in self._logs]
-            taken = all([await self._write(group) for group in _groups(dirty)])
+            for group in _groups(dirty):
+                await self._write(group)
             settled = True
         except (RedisError, OSError, TimeoutError) as error:
             log.debug("logs_not_written", number=len(dirty), error=type(error).__name__)
@@ -126,7 +146,7 @@ class Teller:
             for answer in dirty:
                 answer.doubted |= not settled
             self._keep_on(dirty)
-        return taken
+        return settled
 
     def _seal(self, answers: Iterable[AnswerLog]) -> None:
         """Make entries, within the bounds of memory."""
@@ -142,7 +162,7 @@ class Teller:
         for answer in answers:
             late = answer.ended is not None and monotonic() - answer.ended > FAREWELL_SECONDS
             if (answer.unwritten or answer.doubted) and not late:
-                self._wake(answer)
+                (self._rest if answer.refused else self._wake)(answer)
             elif answer.ended is not None:
                 self._forget(answer)
 
@@ -150,23 +170,21 @@ class Teller:
         if self._logs.pop(answer.attempt_id, None):
             self._size -= answer.size
 
-    async def _write(self, answers: Sequence[AnswerLog]) -> bool:
-        """One round trip; False: Redis refused something."""
+    async def _write(self, answers: Sequence[AnswerLog]) -> None:
+        """One round trip."""
         work = [(answer, answer.lacking(ENTRIES_AT_ONCE)) for answer in answers]
         async with self._redis.pipeline(transaction=False) as pipe:
             for answer, lacking in work:
                 for command in answer.commands(lacking):
                     pipe.execute_command(*command)
             for answer in answers:
-                if not answer.written or answer.ended is not None:
-                    seconds = answer.lives_for(self._settings.keep)
-                    pipe.execute_command("EXPIRE", key_of(answer.job_id), math.ceil(seconds))
+                if answer.at_a_turn:
+                    pipe.execute_command(*answer.expiry(self._settings.keep))
             pipe.execute_command("PUBLISH", Bell.LOG, "\n".join(each.job_id for each in answers))
             replies = await pipe.execute(raise_on_error=False)
         rest = iter(replies)
         for answer, lacking in work:
             answer.acknowledge(lacking, list(islice(rest, len(lacking))))
-        return not any(isinstance(reply, Exception) for reply in replies)
 
     async def _look(self, answers: Sequence[AnswerLog]) -> None:
         """Ask Redis how far it has these logs."""
