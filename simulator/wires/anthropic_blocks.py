@@ -7,6 +7,7 @@ import orjson
 
 from simulator.call import Answer, Reply
 from simulator.wires.anthropic_body import signature
+from simulator.wires.thought import call_id
 from simulator.wires.wire import Json, named_event, pieces, slices
 
 STOP_REASONS: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -76,7 +77,7 @@ def _blocks(reply: Reply) -> list[Json]:
     blocks += [
         {
             "type": "tool_use",
-            "id": call.id.replace("call_", "toolu_"),
+            "id": call_id(call, answer, "toolu_"),
             "name": call.name,
             "input": call.arguments,
         }

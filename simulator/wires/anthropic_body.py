@@ -1,6 +1,5 @@
 """The body of Anthropic's Messages: its shape, its words and what it must not be."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -10,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from simulator.call import Tool
 from simulator.counting import PER_FILE, PER_IMAGE, PER_MESSAGE, PER_REPLY, count_texts
+from simulator.wires.thought import came_of_thought, seal
 from simulator.wires.wire import THOUGHT_OF_EFFORT, Json, Loose, invalid
 
 SHORT: Final = "5m"
@@ -149,7 +149,7 @@ def said(body: MessagesBody) -> str:
 
 def signature(thinking: str) -> str:
     """What proves that a thinking block is the model's own."""
-    return "sig_" + hashlib.sha256(b"simulator:" + thinking.encode()).hexdigest()
+    return f"sig_{seal(thinking)}"
 
 
 def check_turns(body: MessagesBody) -> None:
@@ -195,9 +195,16 @@ def check_thinking(body: MessagesBody) -> None:
 
 
 def _lost_thought(body: MessagesBody, turn: Turn) -> bool:
-    enabled = body.thinking is not None and body.thinking.type == "enabled"
+    """Whether the turn before the results begins without the thought that it should bring.
+
+    Where the model decides itself whether to think, only what it did think must come back.
+    """
+    mode = body.thinking.type if body.thinking else "disabled"
+    if mode == "disabled" or turn is not body.messages[-2]:
+        return False
+    thought = any(came_of_thought(block.get("id")) for block in turn.of("tool_use"))
     first = turn.blocks[0].get("type")
-    return enabled and turn is body.messages[-2] and first not in {"thinking", "redacted_thinking"}
+    return (thought or mode == "enabled") and first not in {"thinking", "redacted_thinking"}
 
 
 def _segment(block: Json) -> Segment:

@@ -5,7 +5,8 @@ from itertools import count
 from typing import Any, Final
 
 from simulator.answers import written
-from simulator.call import Answer, Reply
+from simulator.call import Answer, Reply, ToolCall
+from simulator.wires.thought import call_id, seal
 from simulator.wires.wire import Json, named_event, pieces, slices
 
 INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -69,7 +70,7 @@ def _items(reply: Reply, status: str) -> list[Json]:
     if answer.thought_tokens:
         thought: Json = {"type": "reasoning", "id": f"rs_{number}", "summary": []}
         if reply.call.extras["encrypted"]:
-            thought["encrypted_content"] = f"enc_{number}"
+            thought["encrypted_content"] = encrypted(thought["id"])
         items.append(thought)
     if reply.call.searches:
         action = {"type": "search", "query": reply.call.text[:40], "sources": []}
@@ -79,7 +80,7 @@ def _items(reply: Reply, status: str) -> list[Json]:
         {
             "type": "function_call",
             "id": call.id.replace("call_", "fc_"),
-            "call_id": call.id,
+            "call_id": _call_id(call, reply),
             "name": call.name,
             "arguments": written(call),
             "status": "completed",
@@ -90,6 +91,16 @@ def _items(reply: Reply, status: str) -> list[Json]:
         message = {"type": "message", "id": f"msg_{number}", "status": status, "role": "assistant"}
         items.append({**message, "content": [_content(answer, cites=bool(reply.call.searches))]})
     return items
+
+
+def encrypted(item_id: str) -> str:
+    """What a reasoning item of this id holds, to be taken back."""
+    return f"enc_{seal(item_id)}"
+
+
+def _call_id(call: ToolCall, reply: Reply) -> str:
+    """Where no thought is told, none can come back."""
+    return call_id(call, reply.answer, "call_") if reply.call.extras["encrypted"] else call.id
 
 
 def _content(answer: Answer, *, cites: bool) -> Json:

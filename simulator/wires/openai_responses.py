@@ -11,8 +11,9 @@ from simulator.http import Request
 from simulator.prefixes import FEWEST
 from simulator.shelf import Shelf
 from simulator.wires.openai_errors import OpenAIErrors
-from simulator.wires.openai_items import document, events
+from simulator.wires.openai_items import document, encrypted, events
 from simulator.wires.openai_reading import PART_TOKENS, chosen_tools, remember, thought_of
+from simulator.wires.thought import came_of_thought
 from simulator.wires.wire import MODEL_MAXIMUM, Json, Loose, invalid, named_event, parsed
 
 ENCRYPTED: Final = "reasoning.encrypted_content"
@@ -87,6 +88,7 @@ class OpenAIResponses(OpenAIErrors):
         body = parsed(ResponsesBody, request.body)
         price = shelf.price(body.model)
         _check_outputs(body.items)
+        _check_thought(body.items)
         texts = [_words(item) for item in body.items]
         text = "\n".join(texts)
         tokens = count_prompt([body.instructions or "", *texts]) + _hidden_tokens(body)
@@ -157,6 +159,27 @@ def _check_outputs(items: list[Json]) -> None:
         raise invalid(message, param="input")
     for lost in sorted(called - answered):
         raise invalid(f"No tool output found for function call {lost}.", param="input")
+
+
+def _check_thought(items: list[Json]) -> None:
+    """Thought is the model's own, and stands before the calls of its turn. Raises BadCallError."""
+    thought = False
+    for item in items:
+        kind = item.get("type")
+        if kind == "reasoning":
+            name = str(item.get("id"))
+            if item.get("encrypted_content") != encrypted(name):
+                message = f"The encrypted content for item {name} could not be verified."
+                raise invalid(message, param="input", code="invalid_encrypted_content")
+            thought = True
+        elif kind == "function_call" and came_of_thought(item.get("call_id")) and not thought:
+            raise invalid(
+                f"Item {item.get('id')!r} of type 'function_call' was provided without its "
+                "required 'reasoning' item.",
+                param="input",
+            )
+        elif kind == "function_call_output" or item.get("role") == "user":
+            thought = False
 
 
 def _words(item: Json) -> str:
