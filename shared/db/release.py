@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.domain.attempt import AttemptState, Further
 from shared.domain.job import JobState, Lane
 from shared.routing.stored import StoredPolicy
+
+REACH: Final = 10_000
+"""So many jobs of a lane and tenant are looked through for those of keys that may start more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class DueJob:
     last_failure: str | None = None
     cost_nano: int = 0
     """What its attempts so far have cost."""
+    key_id: str | None = None
+    """Which of its tenant's keys it came by."""
 
     @property
     def tokens(self) -> int:
@@ -84,14 +90,17 @@ WITH RECURSIVE due AS (
 )
 SELECT job.*, tenants.weight
 FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
-    SELECT id, tenant_id, lane, input_tokens, max_tokens, tried, isolated, unfit, tries, policy,
-           web_search, error_kind, cost_nano
-    FROM jobs
-    WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
-      AND (lane, tenant_id) >= (due.lane, due.tenant_id)
-      AND (lane, tenant_id) <= (due.lane, due.tenant_id)
-      AND jobs.deadline > clock_timestamp()
-      AND (unfit IS NULL OR NOT CAST(:open AS text[]) <@ unfit)
+    SELECT * FROM (
+        SELECT id, tenant_id, key_id, lane, input_tokens, max_tokens, tried, isolated, unfit, tries,
+               policy, web_search, error_kind, cost_nano
+        FROM jobs
+        WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
+          AND (lane, tenant_id) >= (due.lane, due.tenant_id)
+          AND (lane, tenant_id) <= (due.lane, due.tenant_id)
+          AND jobs.deadline > clock_timestamp()
+          AND (unfit IS NULL OR NOT CAST(:open AS text[]) <@ unfit)
+        ORDER BY lane, tenant_id, id LIMIT :reach) AS oldest
+    WHERE key_id IS NULL OR key_id <> ALL(CAST(:full_keys AS text[]))
     ORDER BY lane, tenant_id, id LIMIT :each) AS job
 """)
 
@@ -138,13 +147,18 @@ async def due_jobs(
     each: int,
     *,
     deployments: Sequence[str] = (),
+    full_keys: Sequence[str] = (),
 ) -> list[DueJob]:
     """The oldest due jobs of a route, at most `each` per lane and tenant, without locks.
 
     Only what one of the open `deployments` can take, without any what everybody can: the others
-    would hide what is behind them.
+    would hide what is behind them. For the same reason none of `full_keys`, which may start no
+    more now; behind more than REACH of their jobs other keys of the tenant have to wait.
     """
-    choice = {"route": route, "each": each, "open": list(deployments)}
+    choice = {
+        "route": route, "each": each, "open": list(deployments), "full_keys": list(full_keys),
+        "reach": max(each, REACH) if full_keys else each,
+    }  # fmt: skip
     rows = await connection.execute(DUE_JOBS, choice)
     return [
         DueJob(
@@ -162,6 +176,7 @@ async def due_jobs(
             policy=StoredPolicy.from_json(row.policy) if row.policy else None,
             last_failure=row.error_kind,
             cost_nano=row.cost_nano,
+            key_id=row.key_id,
         )
         for row in rows
     ]

@@ -70,6 +70,7 @@ class Dispatcher:
         async with self._means.database.transaction() as connection:
             due = set(await due_routes(connection))
             await self._means.fleet.count(connection)
+            await self._means.caps.look(connection)
         wanted = sorted(due | self._routes.keys())
         held = await self._holder.hold(wanted)
         self._elsewhere = (self._elsewhere | due) - held

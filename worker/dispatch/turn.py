@@ -1,11 +1,13 @@
 """One turn of a route: peek, plan, ask the meter, release, publish."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.line import PublishError
 from shared.broker.publish import Publisher
@@ -20,6 +22,7 @@ from shared.domain.job import Lane
 from shared.doorbell import Bell, Doorbell
 from shared.meters.meter import Grant, Meter, Want
 from shared.settings import DispatchSettings
+from worker.dispatch.caps import Caps, Room
 from worker.dispatch.choose import Chooser, Chosen, Hopeless
 from worker.dispatch.fair import FairShare
 from worker.dispatch.fleet import Fleet
@@ -50,6 +53,7 @@ class Means:
     announcer: Announcer
     doorbell: Doorbell
     retries: RetryBudgets
+    caps: Caps = field(default_factory=Caps)
 
 
 @dataclass(slots=True)
@@ -88,19 +92,23 @@ class RouteTurns:
         if planned and not self._plan:
             return Turn()
         async with self._means.database.transaction() as connection:
-            due = await due_jobs(
-                connection,
-                self._route,
-                self._each,
-                deployments=[deployment.id for deployment in self._plan],
-            )
+            room = await means.caps.room(connection)
+            due = await self._due(connection, room)
         turn = Turn(due=len(due), people_wait=any(job.lane is Lane.INTERACTIVE for job in due))
         chooser = Chooser(means.catalog, means.fleet, means.clock, means.retries)
-        chosen = chooser.choose(self._fair.order(due), self._plan)
+        chosen = chooser.choose(room.fitting(self._fair.order(due)), self._plan)
         await self._serve_all(chosen, chooser, turn)
+        if room.refused and not turn.released:
+            turn.waits(0.0, "max_running")
         await self._give_up(chosen.hopeless)
         self._each = min(max(turn.released * 2, SMALLEST_PEEK), means.settings.batch)
         return turn
+
+    async def _due(self, connection: AsyncConnection, room: Room) -> list[DueJob]:
+        """Who wants to go; of those who may start no more only if nobody else wants to."""
+        deployments = [deployment.id for deployment in self._plan]
+        peek = partial(due_jobs, connection, self._route, self._each, deployments=deployments)
+        return await peek(full_keys=room.full) or (await peek() if room.full else [])
 
     async def _serve_all(self, chosen: Chosen, chooser: Chooser, turn: Turn) -> None:
         """Ask meters until each job went or has nobody left to ask."""
@@ -172,7 +180,8 @@ class RouteTurns:
                 for job, want in zip(jobs, granted, strict=True)
             ]
             async with self._means.database.transaction() as connection:
-                minted = await release(connection, permits)
+                within = await self._means.caps.within(connection, jobs)
+                minted = await release(connection, [p for p in permits if p.job_id in within])
                 self._means.failpoints.passing("in_release")
         except Exception:
             # Perhaps only the COMMIT's reply was lost; then the attempts are found unstarted.

@@ -10,7 +10,11 @@ depends_on = None
 # A column without a default, or with a constant one, rewrites nothing.
 ADDED = {
     "attempts": {"further": "text COLLATE \"C\" NOT NULL DEFAULT 'later'"},
-    "jobs": {"policy": "jsonb", "web_search": "boolean NOT NULL DEFAULT false"},
+    "jobs": {
+        "policy": "jsonb",
+        "web_search": "boolean NOT NULL DEFAULT false",
+        "request_bytes": "integer NOT NULL DEFAULT 0",
+    },
     "workers": {"missing": "jsonb NOT NULL DEFAULT '{}'"},
     "tenants": {
         "max_running": "integer CHECK (max_running > 0)",
@@ -24,6 +28,12 @@ ADDED = {
     },
 }
 
+# Both are read without their tables: what waits of a tenant, and what is in flight of it.
+INDEXES = {
+    "jobs_waiting": "ON jobs (tenant_id) INCLUDE (request_bytes)"
+    " WHERE state IN ('scheduled', 'queued')",
+    "attempts_open": "ON attempts (tenant_id) WHERE state IN ('planned', 'sent')",
+}
 JOB_MOVES = """
     ('scheduled', 'queued'), ('scheduled', 'cancelled'), ('scheduled', 'expired'),
     ('queued', 'running'), ('queued', 'cancelled'), ('queued', 'expired'), ('queued', 'failed'),
@@ -56,10 +66,12 @@ def _guard(table: str, moves: str, births: str) -> None:
 
 
 def upgrade() -> None:
-    """Add the columns and the move."""
+    """Add the columns, the indexes and the move."""
     for table, columns in ADDED.items():
         for name, kind in columns.items():
             op.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+    for name, place in INDEXES.items():
+        op.execute(f"CREATE INDEX {name} {place}")
     _guard("jobs", JOB_MOVES, "'scheduled', 'queued'")
     # What `workers.missing` says instead, each worker for itself.
     op.execute("DROP TABLE deployments")
@@ -68,6 +80,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them."""
     op.execute(DEPLOYMENTS)
+    for name in INDEXES:
+        op.execute(f"DROP INDEX {name}")
     _guard("jobs", JOB_MOVES.replace(QUEUED_TO_FAILED, ""), "'scheduled', 'queued'")
     for table, columns in ADDED.items():
         for name in columns:
