@@ -1,19 +1,22 @@
 """Each job goes to who can take it, by its policy or its route, and was not tried yet."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from shared.catalog.deployments import Deployment
 from shared.catalog.load import load_catalog
 from shared.db.release import DueJob
 from shared.domain.attempt import Further
 from shared.domain.clock import SystemClock
 from shared.domain.job import GiveUp, Lane
 from shared.meters.meter import Grant
+from shared.routing.able import Nobody
 from shared.routing.stored import Fallback, StoredPolicy, Strategy
 from shared.routing.strategies import Vitals
-from worker.dispatch.choose import Chooser, Hopeless
+from worker.dispatch.choose import Chooser
 from worker.dispatch.fleet import Fleet
 from worker.dispatch.plan import Choice, asks, further
 from worker.dispatch.retries import MOST, RetryBudgets
@@ -36,31 +39,38 @@ BUSY, RESTING = Grant(0, 0.5, "tokens"), Grant(0, 30.0, "blocked")
 
 
 class Closed(Fleet):
-    """All of whose deployments but these can be called."""
+    """Everybody can be called but these deployments and providers."""
 
     def __init__(self, *closed: str, **vitals: Any) -> None:
         super().__init__()
-        self._closed = frozenset(closed)
+        self._shut = closed
         self.vitals = Vitals(**vitals)
+
+    def open_of(self, plan: Sequence[Deployment]) -> tuple[Deployment, ...]:
+        return tuple(
+            each
+            for each in plan
+            if each.id not in self._shut and each.provider.id not in self._shut
+        )
 
 
 def chooser(fleet: Fleet | None = None, retries: RetryBudgets | None = None) -> Chooser:
-    return Chooser(CATALOG, fleet or Fleet(), SystemClock(), retries or RetryBudgets())
+    return Chooser(CATALOG, fleet or Closed(), SystemClock(), retries or RetryBudgets())
 
 
 def asked(job: DueJob, fleet: Fleet | None = None) -> list[str]:
     """Who would be asked for the job, in order; empty: it waits."""
-    fleet = fleet or Fleet()
+    fleet = fleet or Closed()
     chosen = chooser(fleet).choose([job], fleet.open_of(PLAN))
     assert not chosen.hopeless
     return [each.id for choice in chosen.choices for each in choice.candidates]
 
 
-def hopeless(job: DueJob) -> Hopeless:
+def hopeless(job: DueJob) -> Nobody:
     chosen = chooser().choose([job], PLAN)
     assert not chosen.choices
     [each] = chosen.hopeless
-    return each
+    return each.why
 
 
 def with_policy(*candidates: str, tried: tuple[str, ...] = (), **policy: Any) -> DueJob:
@@ -104,7 +114,7 @@ def test_a_strategy_orders_those_that_may_take_it() -> None:
 
 
 def test_who_places_many_jobs_at_one_look_counts_them_in() -> None:
-    fleet = Fleet()
+    fleet = Closed()
     job = with_policy(FIRST, SECOND, strategy=Strategy.LEAST_BUSY)
     limits = {each.id: each.limits.requests for each in PLAN}
     chosen = chooser(fleet).choose([job] * 60, PLAN)

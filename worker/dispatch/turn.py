@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.line import PublishError
 from shared.broker.publish import Publisher
+from shared.catalog.current import CurrentCatalog
 from shared.catalog.deployments import Catalog, Deployment
 from shared.db.cancel import give_up
 from shared.db.engine import Database
@@ -43,7 +44,7 @@ class Means:
     """All that dispatching needs."""
 
     database: Database
-    catalog: Catalog
+    current: CurrentCatalog
     meter: Meter
     fleet: Fleet
     publisher: Publisher
@@ -54,6 +55,11 @@ class Means:
     doorbell: Doorbell
     retries: RetryBudgets
     caps: Caps = field(default_factory=Caps)
+
+    @property
+    def catalog(self) -> Catalog:
+        """As it stands now."""
+        return self.current.catalog
 
 
 @dataclass(slots=True)
@@ -155,7 +161,7 @@ class RouteTurns:
         """End what nobody may take any more, and tell who waits for it."""
         for each in hopeless:
             async with self._means.database.transaction() as connection:
-                ended = await give_up(connection, [each.job.id], each.kind, each.reason)
+                ended = await give_up(connection, [each.job.id], each.why.kind, each.why.reason)
             if ended:
                 self._means.doorbell.ring_soon(Bell.DONE, ended)
 
