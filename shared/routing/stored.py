@@ -106,7 +106,7 @@ class StoredPolicy:
         """The JSON value that jobs.policy keeps; what has its default is left out."""
         value = {
             "candidates": list(self.candidates),
-            "strategy": self.strategy.value,
+            "strategy": None if self.strategy is Strategy.ORDERED else self.strategy.value,
             "weights": dict(self.weights),
             "fallbacks": {kind.value: list(listed) for kind, listed in self.fallbacks.items()},
             "max_cost_nano": self.max_cost_nano,
