@@ -66,9 +66,10 @@ async def submit_job(
 
     With `wait`, the reply is a `200` if the job ends in this time; it goes on otherwise.
     """
-    body = parse_json(await request.body())
+    raw = await request.body()
+    body = parse_json(raw)
     asked = parse_as(JobSubmit, body)
-    [accepted] = await submit(parts, caller, [Submission(asked, body, idempotency_key)])
+    [accepted] = await submit(parts, caller, [Submission(asked, body, len(raw), idempotency_key)])
     job = await _job_after(parts, caller, accepted.job_id, wait, look_first=accepted.replayed)
     if wait and job.state in FINAL_STATES:
         response.status_code = 200
@@ -189,7 +190,7 @@ def _line(number: int, line: bytes) -> Submission:
         asked = parse_as(BulkLine, body)
     except InvalidRequestError as error:
         raise LineError(number, error) from None
-    return Submission(asked, body, asked.idempotency_key, number)
+    return Submission(asked, body, len(line), asked.idempotency_key, number)
 
 
 async def _job_after(

@@ -13,7 +13,7 @@ from api.jobs.parse import LineError
 from api.jobs.schemas import JobSubmit
 from shared.catalog.deployments import route_of
 from shared.catalog.fit import Fitted, fit
-from shared.catalog.tokens import count_inputs, letters
+from shared.catalog.tokens import at_hand, count_inputs
 from shared.db.accept import Accepted, NewJob, accept
 from shared.db.deployments import why_not
 from shared.db.tenants import Caller
@@ -38,6 +38,8 @@ class Submission:
 
     asked: JobSubmit
     body: Any
+    size: int
+    """Bytes of that JSON."""
     idempotency_key: str | None
     line: int | None = None
     """Its line in a bulk body."""
@@ -45,10 +47,10 @@ class Submission:
 
 async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[Accepted]:
     """Accept all or none, in order; rings the dispatcher when that is committed."""
-    if letters(submission.asked.request for submission in submissions) > LARGE_BYTES:
-        jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions)
-    else:
+    if _is_quick(parts, submissions):
         jobs = _new_jobs(parts, caller, submissions)
+    else:
+        jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions)
     async with parts.database.transaction() as connection:
         for route, unfit in {(job.route, job.unfit or ()) for job in jobs}:
             plan = [each.id for each in parts.catalog.plan(route) if each.id not in unfit]
@@ -58,6 +60,15 @@ async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]
         _refuse_mismatches(submissions, accepted)
     parts.doorbell.ring_soon(Bell.DUE, {job.route for job in jobs})
     return accepted
+
+
+def _is_quick(parts: Parts, submissions: Sequence[Submission]) -> bool:
+    """Whether to count them takes less than a thread is worth."""
+    if sum(submission.size for submission in submissions) > LARGE_BYTES:
+        return False
+    catalog, names = parts.catalog, {each.asked.request.model for each in submissions}
+    named = (catalog.models.get(catalog.aliases.get(name, name)) for name in names)
+    return at_hand(filter(None, named))
 
 
 def _new_jobs(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[NewJob]:
@@ -106,6 +117,7 @@ def _new_job(
         idempotency_key=submission.idempotency_key,
         body_hash=hashlib.sha256(canonical).digest(),
         unfit=fitted.unfit or None,
+        web_search=fitted.request.web_search,
     )
 
 

@@ -50,6 +50,8 @@ def fit(
         changed["max_tokens"] = max_tokens
     if request.model != model.id:
         changed["model"] = model.id
+    if model.always_searches:
+        changed["web_search"] = True
     if changed:
         # To copy a request costs more than to check it.
         request = replace(request, **changed)  # type: ignore[arg-type]

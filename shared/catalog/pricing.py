@@ -1,6 +1,6 @@
 """Usage to cost: exact integers of nano-USD, and the most that a call can cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -10,6 +10,7 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo
 
 from shared.catalog.deployments import Catalog, Deployment
+from shared.catalog.families import family_of
 from shared.catalog.prices import Prices
 from shared.catalog.rate_card import RateCard, Rates, listed, rate_card, rounded
 from shared.domain.errors import ConfigurationError
@@ -58,6 +59,8 @@ def price_of(deployment: Deployment, usage: Usage, at: datetime) -> Price:
     `computed_nano`. Prices: the provider's or the model's row, else the offline snapshot of
     genai-prices. Raises ConfigurationError where nobody knows the price.
     """
+    if family_of(deployment.model.priced_as).one_search:
+        usage = replace(usage, searches=min(usage.searches, 1))
     try:
         card = _card(*_terms(deployment), usage.service_tier, _slot(at))
     except ConfigurationError:
@@ -84,6 +87,12 @@ def worst_case(
     return rounded(
         input_tokens * most.input + max_tokens * most.output + searches * most.search + most.request
     )
+
+
+def most_searches(deployment: Deployment, *, asked: bool) -> int:
+    """The most web searches that a call can be billed for; `asked`: its request lets it search."""
+    model = deployment.model
+    return family_of(model.priced_as).billed_searches if asked or model.always_searches else 0
 
 
 def unpriced(catalog: Catalog, at: datetime) -> list[str]:

@@ -1,7 +1,6 @@
 """Count the tokens of a request, offline: exactly for text to OpenAI, else an upper estimate."""
 
 import base64
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -10,12 +9,12 @@ import orjson
 import toktok
 
 from shared.catalog.deployments import Model
-from shared.catalog.families import Family, family_of
+from shared.catalog.families import Encoding, Family, family_of
+from shared.catalog.pages import pages_of
 from shared.catalog.prices import MOST_SEARCHES
-from shared.domain.conversation import FilePart, ImagePart, Message, OpaquePart, Part, TextPart
+from shared.domain.conversation import FilePart, ImagePart, OpaquePart, Part, TextPart
 from shared.domain.generation import GenerationRequest, Tool
 
-ENCODING: Final = "o200k_base"
 PER_MESSAGE: Final = 3 + 1
 """The frame of a message, and its role."""
 PER_REPLY: Final = 3
@@ -24,12 +23,16 @@ PER_CALL: Final = 10
 """What stands around a tool, a call of it and its result."""
 PER_SEARCH: Final = 8_000
 """What a web search adds to the input; source: OpenAI's fixed block of search content."""
-PAGES_BEHIND_URL: Final = 20
-"""A document that only the provider will see; usage tells how long it was."""
-PAGE_BYTES: Final = 10_000
-"""Of a document that does not tell its pages."""
-PAGES: Final = re.compile(rb"/Count\s+(\d{1,4})\b")
-PAGE: Final = re.compile(rb"/Type\s*/Page\b")
+CORRECTION: Final = 640
+"""The most tokens, as bytes, of the turn that tells a model what was wrong with its answer."""
+TEXTS: Final = tuple(
+    f"data:{kind}"
+    for kind in ("text/", "application/json", "application/xml", "application/yaml",
+                 "application/x-yaml", "application/javascript", "application/x-ndjson")
+)  # fmt: skip
+"""Documents that are read as they are."""
+
+_at_hand: set[Encoding] = set()
 
 
 def count_input(request: GenerationRequest, model: Model) -> int:
@@ -43,38 +46,46 @@ def count_inputs(requests: Sequence[GenerationRequest], models: Sequence[Model])
     Exact where the family's percent is 100 and all is text; elsewhere an upper estimate, so
     that no reservation is too small.
     """
-    said = [_said(request) for request in requests]
-    counts = iter(toktok.batch_count([text for texts in said for text in texts], ENCODING))
+    said, families = [_said(request) for request in requests], [_family(model) for model in models]
+    tokens = [0] * len(said)
+    for encoding in {family.encoding for family in families}:
+        places = [n for n, family in enumerate(families) if family.encoding == encoding]
+        counts = _counts([text for n in places for text in said[n]], encoding)
+        for n in places:
+            tokens[n] = sum(islice(counts, len(said[n])))
     return [
-        _scaled(sum(islice(counts, len(texts))) + _frame(request), family.percent)
-        + _beside_text(request, family)
-        for request, texts, family in zip(requests, said, map(_family, models), strict=True)
+        _scaled(count + _frame(request), family.percent) + _beside_text(request, model, family)
+        for count, request, model, family in zip(tokens, requests, models, families, strict=True)
     ]
 
 
 def most_input(request: GenerationRequest, model: Model) -> int:
     """At most so many, without counting: a token stands for one byte or more."""
     family, size = _family(model), sum(len(text.encode()) for text in _said(request))
-    return _scaled(size + _frame(request), family.percent) + _beside_text(request, family)
+    return _scaled(size + _frame(request), family.percent) + _beside_text(request, model, family)
 
 
 def least_input(request: GenerationRequest, model: Model) -> int:
-    """At least so many: only what is longer than this has surely no room."""
-    texts = [text for message in request.messages for text in _texts(message.parts)]
-    counted: int = sum(toktok.batch_count([*texts, request.prompt or ""], ENCODING))
-    return (counted + _frame(request)) * _family(model).least // 100
+    """At least so many: only what is longer than this has surely no room.
+
+    What is opaque goes to its own wire alone, so it does not count.
+    """
+    family = _family(model)
+    parts = (part for message in request.messages for part in message.parts)
+    texts = [*_texts(part for part in parts if not isinstance(part, OpaquePart))]
+    counted = sum(_counts([*texts, request.prompt or ""], family.encoding))
+    return (counted + _frame(request)) * family.least // 100
 
 
-def letters(requests: Iterable[GenerationRequest]) -> int:
-    """About how much there is to count: characters, those of images and documents included."""
-    size = 0
-    for request in requests:
-        for message in request.messages:
-            size += len(message.content) if isinstance(message.content, str) else _size(message)
-        if not request.messages:
-            asked = request.prompt or request.input or ""
-            size += len(asked) if isinstance(asked, str) else sum(map(len, asked))
-    return size
+def at_hand(models: Iterable[Model]) -> bool:
+    """Whether counting for these is quick: the first use of a vocabulary takes a second."""
+    return {_family(model).encoding for model in models} <= _at_hand
+
+
+def _counts(texts: Sequence[str], encoding: Encoding) -> Iterator[int]:
+    counts = toktok.batch_count(texts, encoding)
+    _at_hand.add(encoding)
+    return iter(counts)
 
 
 def _family(model: Model) -> Family:
@@ -111,17 +122,17 @@ def _said(request: GenerationRequest) -> list[str]:
     return texts
 
 
-def _texts(parts: Sequence[Part]) -> Iterator[str]:
+def _texts(parts: Iterable[Part]) -> Iterator[str]:
     for part in parts:
         if isinstance(part, TextPart):
             yield part.text
         elif isinstance(part, OpaquePart):
             yield _json(part.data)
-        elif isinstance(part, FilePart) and part.url.startswith("data:text/"):
+        elif isinstance(part, FilePart) and part.url.startswith(TEXTS):
             yield _content(part.url).decode(errors="replace")
 
 
-def _beside_text(request: GenerationRequest, family: Family) -> int:
+def _beside_text(request: GenerationRequest, model: Model, family: Family) -> int:
     """Tokens of images and documents, and of what the provider adds of its own."""
     tokens = 0
     for message in request.messages:
@@ -133,7 +144,7 @@ def _beside_text(request: GenerationRequest, family: Family) -> int:
         tokens += family.tools + PER_CALL * len(request.tools)
     if request.response_schema is not None:
         tokens += family.schema
-    if request.web_search:
+    if request.web_search or model.always_searches:
         tokens += PER_SEARCH * MOST_SEARCHES
     return tokens
 
@@ -142,18 +153,15 @@ def _seen(part: Part, family: Family) -> int:
     if isinstance(part, ImagePart):
         small = family.small_image if part.detail == "low" else None
         return family.image if small is None else small
-    if isinstance(part, FilePart) and not part.url.startswith("data:text/"):
-        return family.page * _pages(part.url)
+    if isinstance(part, FilePart) and not part.url.startswith(TEXTS):
+        return family.page * _pages(part.url, family.most_pages)
     return 0
 
 
-def _pages(url: str) -> int:
-    """At most about so many pages: what the document says of itself, else by its size."""
-    if not url.startswith("data:"):
-        return PAGES_BEHIND_URL
-    content = _content(url)
-    told = max((int(count) for count in PAGES.findall(content)), default=0)
-    return max(told, len(PAGE.findall(content))) or 1 + len(content) // PAGE_BYTES
+def _pages(url: str, most: int) -> int:
+    """As many as its bytes can hold; what is behind a URL, or unreadable, may have the most."""
+    told = pages_of(_content(url)) if url.startswith("data:") else None
+    return most if told is None else min(told, most)
 
 
 def _content(url: str) -> bytes:
@@ -163,11 +171,6 @@ def _content(url: str) -> bytes:
         return base64.b64decode(data) if head.endswith(";base64") else data.encode()
     except ValueError:
         return data.encode()
-
-
-def _size(message: Message) -> int:
-    told = (getattr(part, "text", "") or getattr(part, "url", "") for part in message.parts)
-    return sum(map(len, told))
 
 
 def _form(tool: Tool) -> dict[str, Any]:

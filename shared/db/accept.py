@@ -32,6 +32,8 @@ class NewJob:
     body_hash: bytes
     unfit: tuple[str, ...] | None = None
     """Deployments of its route that cannot take it."""
+    web_search: bool = False
+    """The model may search the web for it, which is billed apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ WITH input AS (
     SELECT * FROM jsonb_to_recordset(CAST(:jobs AS jsonb)) AS input(
         id text, tenant_id text, key_id text, route text, lane smallint, request jsonb,
         metadata jsonb, batch text, run_at timestamptz, deadline_seconds float8, max_tries int,
-        input_tokens int, max_tokens int, idempotency_key text, body_hash bytea, unfit text[])
+        input_tokens int, max_tokens int, idempotency_key text, body_hash bytea, unfit text[],
+        web_search boolean)
 ), claimed AS (
     INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
     SELECT tenant_id, idempotency_key, body_hash, id FROM input
@@ -65,13 +68,13 @@ WITH input AS (
     WHERE idempotency_key IS NULL OR id IN (SELECT job_id FROM claimed)
 ), job AS (
     INSERT INTO jobs (id, tenant_id, key_id, batch, route, lane, state, wait_reason, run_at,
-                      deadline, max_tries, input_tokens, max_tokens, unfit)
+                      deadline, max_tries, input_tokens, max_tokens, unfit, web_search)
     SELECT id, tenant_id, key_id, batch, route, lane,
            CASE WHEN later THEN :scheduled ELSE :queued END,
            CASE WHEN later THEN :not_before END,
            coalesce(run_at, clock_timestamp()),
            clock_timestamp() + make_interval(secs => deadline_seconds),
-           max_tries, input_tokens, max_tokens, unfit
+           max_tries, input_tokens, max_tokens, unfit, web_search
     FROM fresh
 ), payload AS (
     INSERT INTO payloads (job_id, request, metadata) SELECT id, request, metadata FROM fresh

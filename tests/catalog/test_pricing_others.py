@@ -115,7 +115,8 @@ BILLS: Final = {
             "heard": (3_001, "1"),
             "output": (60, "2.50"),
         },
-        per_thousand={"search": (2, "35")},
+        # Up to Gemini 2.5, a prompt that searched is billed, however often it did.
+        per_thousand={"search": (1, "35")},
     ),
     "google image and reasoning, this year": Bill(
         provider="google",

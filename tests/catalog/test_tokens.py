@@ -1,6 +1,7 @@
 """Tokens: exactly as OpenAI counts text, and never too few of anything else."""
 
 import base64
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -14,11 +15,10 @@ from shared.catalog.families import family_of
 from shared.catalog.fit import fit
 from shared.catalog.load import load_catalog
 from shared.catalog.tokens import (
-    PAGES_BEHIND_URL,
+    at_hand,
     count_input,
     count_inputs,
     least_input,
-    letters,
     most_input,
 )
 from shared.domain.conversation import (
@@ -55,8 +55,8 @@ def chat(*contents: str | tuple[Part, ...], **options: Any) -> GenerationRequest
     return GenerationRequest(model=MINI.id, messages=messages, **options)
 
 
-def tokens_of(text: str) -> int:
-    return int(toktok.batch_count([text], "o200k_base")[0])
+def tokens_of(text: str, encoding: str = "o200k_base") -> int:
+    return int(toktok.batch_count([text], encoding)[0])
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,6 @@ def test_a_long_text_without_spaces_is_counted_in_reasonable_time() -> None:
     [
         ("gpt-6.1-sol", 100),
         ("o3", 100),
-        ("text-embedding-3-small", 100),
         ("claude-opus-5-5", 175),
         ("claude-opus-4-8", 175),
         ("claude-sonnet-5", 175),
@@ -108,6 +107,35 @@ def test_a_text_is_counted_by_its_models_vocabulary(name: str, percent: int) -> 
     counted = count_input(chat(WORDS), model(name))
     assert counted == -(-exact * percent // 100)
     assert least_input(chat(WORDS), model(name)) <= exact <= counted
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        *dict.fromkeys(
+            ("text-embedding-3-small", "text-embedding-ada-002", "gpt-3.5-turbo",
+             "gpt-3.5-turbo-instruct", "gpt-35-turbo-16k", "ft:gpt-3.5-turbo-0613", "gpt-4",
+             "gpt-4-turbo", "gpt-4-32k", "davinci-002", "babbage-002"),
+            "cl100k_base",
+        ).items(),
+        *dict.fromkeys(
+            ("gpt-4o", "gpt-4.1-mini", "gpt-4.5-preview", "ft:gpt-4o-mini", "o3", "gpt-6-luna"),
+            "o200k_base",
+        ).items(),
+    ],
+)  # fmt: skip
+def test_a_text_to_openai_is_counted_by_the_encoding_of_its_family(
+    name: str, encoding: str
+) -> None:
+    """In Tamil the older one takes three times as many."""
+    tamil = "தமிழ் எழுத்துக்கள் " * 40
+    asked, called = GenerationRequest(model=name, prompt=tamil), model(name)
+    assert count_input(asked, called) == tokens_of(tamil, encoding)
+    assert count_inputs([asked, asked], [called, MINI]) == [
+        tokens_of(tamil, encoding), tokens_of(tamil),
+    ]  # fmt: skip
+    assert least_input(asked, called) == tokens_of(tamil, encoding)
+    assert at_hand([called, MINI])
 
 
 def test_a_model_under_another_name_is_counted_as_what_it_is_priced_as() -> None:
@@ -157,23 +185,27 @@ def document(content: bytes, kind: str = "application/pdf") -> FilePart:
 @pytest.mark.parametrize(
     ("part", "pages"),
     [
-        (document(b"%PDF-1.4 <</Type /Pages /Kids [] /Count 7>>"), 7),
         (document(b"%PDF-1.4 <</Type /Page>> <</Type/Page /Parent 1 0 R>>"), 2),
-        (document(b"%PDF-1.7" + bytes(25_000)), 3),
-        (document(b""), 1),
-        (FilePart(url="https://example.com/a.pdf"), PAGES_BEHIND_URL),
-        (FilePart(url="data:application/pdf;base64,not/base64!"), 1),
+        # The longest that each provider takes: nothing else bounds it.
+        (document(b"%PDF-1.4 /Count 2000 <</Type /Page>>"), None),
+        (document(b"PK"), None),
+        (FilePart(url="https://example.com/a.pdf"), None),
+        (FilePart(url="data:application/pdf;base64,not/base64!"), None),
     ],
 )
-def test_a_document_is_counted_by_its_pages(part: FilePart, pages: int) -> None:
-    for name in ("gpt-4.1-mini", "claude-opus-5-5", "gemini-3.8-flash"):
+def test_a_document_is_counted_by_its_pages(part: FilePart, pages: int | None) -> None:
+    for name, most in (
+        ("gpt-4.1-mini", 1_000), ("claude-opus-5-5", 600), ("claude-haiku-4-5", 100),
+        ("gemini-3.8-flash", 1_000),
+    ):  # fmt: skip
         called = model(name)
-        without = count_input(chat(()), called)
-        assert count_input(chat((part,)), called) - without == pages * family_of(name).page
+        added = count_input(chat((part,)), called) - count_input(chat(()), called)
+        assert added == (pages or most) * family_of(name).page
 
 
-def test_a_document_of_text_is_counted_as_text() -> None:
-    read = chat((document(WORDS.encode(), "text/plain"),))
+@pytest.mark.parametrize("kind", ["text/plain", "application/json"])
+def test_a_document_of_text_is_counted_as_text(kind: str) -> None:
+    read = chat((document(WORDS.encode(), kind),))
     assert count_input(read, MINI) == count_input(chat(WORDS), MINI)
 
 
@@ -205,6 +237,10 @@ def test_calls_of_tools_and_opaque_parts_are_counted() -> None:
 def test_a_search_reserves_room_for_what_it_finds() -> None:
     found = count_input(chat("hi", web_search=True), MINI) - count_input(chat("hi"), MINI)
     assert found == 5 * 8_000
+    sonar = CATALOG.models["sonar"]
+    always = count_input(chat("hi"), sonar) - count_input(chat("hi"), model("perplexity/sonar"))
+    assert always == found
+    assert fit(CATALOG, replace(chat("hi"), model="sonar")).request.web_search
 
 
 def test_a_prompt_and_what_is_embedded_stand_without_a_frame() -> None:
@@ -215,7 +251,6 @@ def test_a_prompt_and_what_is_embedded_stand_without_a_frame() -> None:
     two = GenerationRequest(**embedded, input=(WORDS, "hello world"))  # type: ignore[arg-type]
     assert count_input(one, MINI) == tokens_of(WORDS)
     assert count_input(two, MINI) == tokens_of(WORDS) + 2
-    assert (letters([one]), letters([two])) == (len(WORDS), len(WORDS) + 11)
 
 
 def test_many_are_counted_as_each_of_them_would_be() -> None:
@@ -241,11 +276,6 @@ def test_no_text_has_more_tokens_than_bytes(text: str, name: str) -> None:
         assert count_input(asked, called) <= most_input(asked, called)
 
 
-def test_letters_are_those_of_texts_images_and_documents() -> None:
-    image = ImagePart(url="data:image/png;base64,AAAA")
-    assert letters([chat("four", (TextPart(text="five!"), image))]) == 9 + len(image.url)
-
-
 def test_what_may_have_room_is_taken_at_the_whole_window_and_what_has_none_is_refused() -> None:
     """An estimate refuses nothing: the provider may count fewer."""
     claude = CATALOG.models["claude-haiku-4-5"]
@@ -260,3 +290,11 @@ def test_what_may_have_room_is_taken_at_the_whole_window_and_what_has_none_is_re
     assert fit(CATALOG, perhaps).input_tokens == room
     with pytest.raises(InvalidRequestError, match="do not fit the context window"):
         fit(CATALOG, asked(room + 1))
+
+
+def test_what_only_another_wire_is_told_refuses_nothing() -> None:
+    thought = OpaquePart(wire="gemini", data={"thought": " a" * 200_000})
+    said = (thought, TextPart(text="hi"))
+    claude = CATALOG.models["claude-haiku-4-5"]
+    assert least_input(chat(said), claude) == least_input(chat("hi"), claude)
+    assert fit(CATALOG, replace(chat(said), model=claude.id, max_tokens=1)).input_tokens
