@@ -32,7 +32,7 @@ class Ground:
     at: datetime
     """The moment at which prices are compared."""
     shut: Collection[str] = frozenset()
-    """Deployments and providers that nobody can call now: the router chooses others."""
+    """Providers that nobody can call now: the router chooses others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +119,7 @@ def _uncallable(task: Task, each: Named) -> str | None:
     plan = each.deployments(task.ground.catalog, rehearse=task.rehearse)
     if not plan:
         return unserved(rehearse=task.rehearse)
-    shut = task.ground.shut
-    return NO_CREDENTIAL if all({one.id, one.provider.id} & set(shut) for one in plan) else None
+    return NO_CREDENTIAL if all(one.provider.id in task.ground.shut for one in plan) else None
 
 
 def _unable(verdict: Fitted | InvalidRequestError) -> str | None:

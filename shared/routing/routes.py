@@ -16,9 +16,33 @@ Routes = Mapping[str, Policy]
 SECTION: Final = "routes"
 
 
+class RouteBook:
+    """The routes of whatever catalog stands now; each catalog's are read once."""
+
+    def __init__(self) -> None:
+        self._read: tuple[Catalog, Routes] | None = None
+
+    def of(self, catalog: Catalog) -> Routes:
+        """The routes of this catalog, which was checked when it was loaded."""
+        if self._read is None or self._read[0] is not catalog:
+            self._read = (catalog, routes_of(catalog))
+        return self._read[1]
+
+
 def routes_of(catalog: Catalog) -> Routes:
     """The routes of a catalog, by name. Raises ConfigurationError that names the entry."""
     return {name: _route(catalog, name, values) for name, values in catalog.routes.items()}
+
+
+def problems_of(catalog: Catalog) -> list[str]:
+    """A line for each route that cannot be read."""
+    problems = []
+    for name, values in catalog.routes.items():
+        try:
+            _route(catalog, name, values)
+        except ConfigurationError as error:
+            problems.append(error.message)
+    return problems
 
 
 def policy_for(

@@ -1,0 +1,261 @@
+"""A plan names who may take a job and why, and refuses the others with a reason."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.catalog.deployments import Capability
+from shared.catalog.pricing import worst_case
+from shared.domain.conversation import ImagePart, Message, Role
+from shared.domain.errors import InvalidRequestError
+from shared.domain.generation import GenerationRequest, RequestKind, Tool
+from shared.routing.plan import Plan
+from shared.routing.policy import Complexity
+from shared.routing.stored import Fallback, Strategy
+from tests.routing.ground import AT, CATALOG, ask, ids, planned, with_rows
+
+SEEING = GenerationRequest(
+    model="gpt-4.1",
+    messages=(Message(role=Role.USER, content=(ImagePart(url="https://files.example/a.png"),)),),
+)
+
+
+def refused(plan: Plan) -> dict[str, str]:
+    return {each.name: each.reason for each in plan.refused}
+
+
+def error(request: GenerationRequest, policy: dict[str, Any], **more: Any) -> InvalidRequestError:
+    with pytest.raises(InvalidRequestError) as caught:
+        planned(request, policy, **more)
+    return caught.value
+
+
+def test_the_jobs_model_goes_first_and_every_name_becomes_its_deployments() -> None:
+    plan = planned(ask("gpt-4.1"), {"candidates": ["claude-haiku-4-5", "gemini/gemini-2.5-flash"]})
+    assert ids(plan) == [
+        "openai/gpt-4.1", "azure/gpt-4.1", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash",
+    ]  # fmt: skip
+    assert plan.candidates[0].reasons[0] == "the job's model"
+    assert plan.candidates[2].reasons[0] == "named in candidates"
+    assert plan.fitted.request.model == "gpt-4.1"
+
+
+def test_a_model_among_the_candidates_keeps_its_place() -> None:
+    plan = planned(ask("gpt-4.1"), {"candidates": ["claude-haiku-4-5", "gpt-4.1"]})
+    assert ids(plan)[0] == "anthropic/claude-haiku-4-5"
+    assert plan.fitted.request.model == "claude-haiku-4-5"
+
+
+def test_one_deployment_can_be_put_before_the_others_of_its_model() -> None:
+    plan = planned(ask("gpt-4.1"), {"candidates": ["azure/gpt-4.1", "gpt-4.1"]})
+    assert ids(plan) == ["azure/gpt-4.1", "openai/gpt-4.1"]
+
+
+def test_who_cannot_do_what_is_asked_is_refused_with_the_reason() -> None:
+    plan = planned(SEEING, {"candidates": ["grok-code-fast-1", "claude-haiku-4-5"]})
+    assert "xai/grok-code-fast-1" not in ids(plan)
+    assert "vision" in refused(plan)["grok-code-fast-1"]
+    assert "can do vision" in plan.candidates[0].reasons
+
+
+def test_a_window_that_is_too_small_refuses() -> None:
+    plan = planned(ask("gpt-4o", "x " * 150_000), {"candidates": ["gpt-4.1"]})
+    assert ids(plan) == ["openai/gpt-4.1", "azure/gpt-4.1"]
+    assert "do not fit the context window" in refused(plan)["gpt-4o"]
+
+
+def test_the_list_for_long_jobs_steps_in_where_nobody_has_room() -> None:
+    policy = {"fallbacks": {"context_length": ["gpt-4.1"], "content_filter": ["grok-4.3"]}}
+    plan = planned(ask("gpt-4o", "x " * 150_000), policy)
+    assert ids(plan) == ["openai/gpt-4.1", "azure/gpt-4.1"]
+    assert set(plan.fallbacks) == {Fallback.CONTENT_FILTER}
+
+
+def test_where_nobody_can_every_reason_is_told() -> None:
+    told = error(SEEING.__class__(model="grok-code-fast-1", messages=SEEING.messages),
+                 {"fallbacks": {"default": ["grok-code-fast-1"]}})  # fmt: skip
+    assert told.field == "policy.candidates"
+    assert "grok-code-fast-1 cannot do vision" in told.message
+
+
+def test_the_only_candidates_own_error_is_told_as_without_a_policy() -> None:
+    told = error(ask("claude-opus-5-5", temperature=0.5), {"max_tries": 2})
+    assert told.field == "temperature"
+
+
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        ({"candidates": ["gpt-4.1", "gpt-44"]}, "policy.candidates[1]"),
+        ({"candidates": ["anthropic/gpt-4.1"]}, "policy.candidates[0]"),
+        ({"candidates": ["simulator/gpt-4.1"]}, "policy.candidates[0]"),
+        ({"fallbacks": {"default": ["nobody/gpt-4.1"]}}, "policy.fallbacks.default[0]"),
+        ({"strategy": "weighted", "weights": {"sonar": 2}}, "policy.weights.sonar"),
+    ],
+)
+def test_a_name_that_means_nothing_is_told_by_its_place(policy: dict[str, Any], field: str) -> None:
+    told = error(ask("gpt-4.1"), policy)
+    assert told.field == field
+    assert told.message.startswith(field)
+
+
+def test_a_models_weight_is_shared_by_its_deployments() -> None:
+    policy = {
+        "candidates": ["claude-haiku-4-5"],
+        "strategy": "weighted",
+        "weights": {"gpt-4.1": 3},
+    }
+    stored = planned(ask("gpt-4.1"), policy).stored()
+    assert stored.strategy is Strategy.WEIGHTED
+    assert stored.weights == {
+        "openai/gpt-4.1": 1.5, "azure/gpt-4.1": 1.5, "anthropic/claude-haiku-4-5": 1.0,
+    }  # fmt: skip
+
+
+def test_tokens_are_enough_for_whoever_counts_most() -> None:
+    alone = planned(ask("gpt-4.1", "word " * 500), {})
+    both = planned(ask("gpt-4.1", "word " * 500), {"fallbacks": {"default": ["claude-opus-5-5"]}})
+    assert both.fitted.input_tokens > alone.fitted.input_tokens
+    assert both.fitted.max_tokens == CATALOG.models["claude-opus-5-5"].default_output
+    assert both.fitted.request.max_tokens == both.fitted.max_tokens
+
+
+def test_who_gives_fewer_tokens_than_asked_is_refused() -> None:
+    plan = planned(ask("gpt-4.1", max_tokens=20_000), {"candidates": ["gpt-4o"]})
+    assert ids(plan) == ["openai/gpt-4.1", "azure/gpt-4.1"]
+    assert refused(plan)["gpt-4o"].startswith("max_tokens")
+
+
+def test_options_are_left_out_only_where_no_candidate_takes_them_all() -> None:
+    eased = ask("claude-opus-5-5", temperature=0.5, drop_unsupported=True)
+    kept = planned(eased, {"candidates": ["gpt-4.1"]})
+    assert ids(kept) == ["openai/gpt-4.1", "azure/gpt-4.1"]
+    assert kept.fitted.request.temperature == 0.5
+    assert kept.fitted.request.drop_unsupported
+    dropped = planned(eased, {"candidates": ["gpt-5.4"]})
+    assert ids(dropped)[0] == "anthropic/claude-opus-5-5"
+    assert dropped.fitted.request.temperature is None
+
+
+def test_a_rehearsal_goes_to_the_stand_ins_of_the_candidates() -> None:
+    plan = planned(ask("gpt-4.1"), {"candidates": ["claude-haiku-4-5", "azure/gpt-4.1"]},
+                   rehearse=True)  # fmt: skip
+    assert ids(plan) == ["simulator/gpt-4.1", "simulator-anthropic/claude-haiku-4-5"]
+
+
+def test_what_cannot_be_rehearsed_is_refused(tmp_path: Path) -> None:
+    catalog = with_rows(tmp_path, '[providers.odd]\nadapter = "mistral"\nmodels = ["odd-1"]\n')
+    plan = planned(ask("gpt-4.1"), {"candidates": ["odd-1"]}, rehearse=True, catalog=catalog)
+    assert refused(plan) == {"odd-1": "no stand-in plays it in rehearsals"}
+
+
+@pytest.mark.parametrize(
+    ("route", "text", "tier"),
+    [
+        ("smart", "Hello", "low"),
+        ("smart", "Compare Postgres and MySQL.", "medium"),
+        ("smart", "Prove step by step that it holds.", "high"),
+        ("cheap", "Prove step by step that it holds.", "medium"),
+        ("best", "Hello", "medium"),
+    ],
+)
+def test_the_router_chooses_the_tier_that_the_work_asks_for(
+    route: str, text: str, tier: str
+) -> None:
+    plan = planned(ask(route, text))
+    assert plan.candidates[0].deployment.model.tier == tier
+    assert len({each.deployment.model.provider for each in plan.candidates}) == 3
+    assert f"tier {tier}" in plan.candidates[0].reasons[0]
+
+
+def test_what_the_job_says_overrides_its_route() -> None:
+    plan = planned(ask("smart"), {"complexity": "COMPLEX", "max_cost_usd": 1})
+    assert plan.judged is not None
+    assert plan.judged.chosen
+    assert plan.candidates[0].deployment.model.tier == "high"
+    assert plan.stored().max_cost_nano == 1_000_000_000
+    assert planned(ask("smart"), {"tier": "high"}).candidates[0].deployment.model.tier == "high"
+
+
+@pytest.mark.parametrize(
+    ("prefer", "order"),
+    [
+        ("cost", ["haiku", "sonnet", "opus"]),
+        ("speed", ["haiku", "sonnet", "opus"]),
+        ("quality", ["sonnet", "opus", "haiku"]),
+    ],
+)
+def test_a_preference_orders_named_candidates(prefer: str, order: list[str]) -> None:
+    """By their distance to the tier that suits a simple task, then by what is preferred."""
+    names = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"]
+    plan = planned(ask(), {"candidates": names, "prefer": prefer, "complexity": "SIMPLE"})
+    chosen = [model.split("-")[1] for each in plan.candidates
+              if (model := each.deployment.model.id) in names]  # fmt: skip
+    assert chosen == order
+
+
+def test_the_cheapest_of_its_tier_comes_first_for_those_who_mind_the_bill() -> None:
+    cheap, good = (
+        planned(ask("smart"), {"prefer": prefer, "tier": "low"}).candidates[0]
+        for prefer in ("cost", "quality")
+    )
+    costs = [
+        worst_case(each.deployment, input_tokens=1000, max_tokens=1000, at=AT)
+        for each in (cheap, good)
+    ]
+    assert costs[0] < costs[1]
+    assert cheap.deployment.model.quality < good.deployment.model.quality
+
+
+def test_who_has_no_credential_is_not_chosen() -> None:
+    first = planned(ask("smart")).candidates[0].deployment.provider.id
+    plan = planned(ask("smart"), shut=frozenset({first}))
+    assert first not in {each.deployment.provider.id for each in plan.candidates}
+    assert "it has no credential, or is switched off" in refused(plan).values()
+
+
+def test_a_named_candidate_without_a_credential_keeps_its_place() -> None:
+    plan = planned(ask("gpt-4.1"), {}, shut=frozenset({"openai"}))
+    assert ids(plan)[0] == "openai/gpt-4.1"
+
+
+def test_a_search_goes_to_models_that_search_and_asks_them_to() -> None:
+    plan = planned(ask("smart", "What are today's headlines?"))
+    assert plan.judged is not None
+    assert plan.judged.complexity is Complexity.SEARCH
+    assert plan.fitted.request.web_search
+    assert all(
+        Capability.WEB_SEARCH in each.deployment.model.capabilities for each in plan.candidates
+    )
+
+
+def test_where_nobody_can_search_the_work_decides() -> None:
+    searching = frozenset({"anthropic", "gemini", "perplexity"})
+    plan = planned(ask("smart", "What are today's headlines?"), shut=searching)
+    assert plan.judged is not None
+    assert plan.judged.complexity is Complexity.SIMPLE
+    assert "nobody here can search" in dict(plan.judged.signals)
+    assert not plan.fitted.request.web_search
+    told = error(ask("smart"), {"complexity": "SEARCH"}, shut=searching)
+    assert told.field == "model"
+
+
+def test_one_that_always_searches_is_not_chosen_for_other_work() -> None:
+    everyone = {"openai", "azure", "anthropic", "gemini", "xai"}
+    told = error(ask("smart"), {}, shut=frozenset(everyone))
+    assert "no model can be chosen" in told.message
+
+
+def test_the_router_holds_to_capabilities_too() -> None:
+    plan = planned(ask("smart", tools=(Tool(name="look"),)), {"candidates": ["sonar", "gpt-4.1"]})
+    assert ids(plan) == ["openai/gpt-4.1", "azure/gpt-4.1"]
+
+
+def test_an_embedding_may_have_a_policy_but_no_router() -> None:
+    request = GenerationRequest(
+        model="text-embedding-3-small", kind=RequestKind.EMBEDDING, input="hello"
+    )
+    assert ids(planned(request, {"max_tries": 2}))[0] == "openai/text-embedding-3-small"
+    told = error(GenerationRequest(model="smart", kind=RequestKind.EMBEDDING, input="hello"), {})
+    assert told.field == "model"

@@ -1,0 +1,69 @@
+"""A job's stored policy says who may take the next attempt, and survives its JSON."""
+
+import json
+
+from shared.domain.failure import FailureKind
+from shared.routing.stored import Fallback, StoredPolicy, Strategy
+
+CHAIN = StoredPolicy(
+    candidates=("a/m", "b/m"),
+    fallbacks={
+        Fallback.DEFAULT: ("c/m",),
+        Fallback.CONTEXT_LENGTH: ("long/m", "longer/m"),
+        Fallback.CONTENT_FILTER: ("open/m",),
+    },
+)
+
+
+def test_the_candidates_come_first_and_then_the_default_list() -> None:
+    assert CHAIN.choices(()) == ("a/m", "b/m")
+    assert CHAIN.choices(("a/m",), FailureKind.SERVER) == ("b/m",)
+    assert CHAIN.choices(("a/m", "b/m"), FailureKind.TIMEOUT) == ("c/m",)
+
+
+def test_after_everyone_failed_the_least_tried_come_again() -> None:
+    assert CHAIN.choices(("a/m", "b/m", "c/m"), FailureKind.SERVER) == ("a/m", "b/m", "c/m")
+    assert CHAIN.choices(("a/m", "b/m", "c/m", "a/m"), FailureKind.SERVER) == ("b/m", "c/m")
+
+
+def test_a_failure_with_a_list_of_its_own_leads_there_and_stays_there() -> None:
+    assert CHAIN.choices(("a/m",), FailureKind.CONTEXT_LENGTH) == ("long/m", "longer/m")
+    assert CHAIN.choices(("a/m",), FailureKind.TOO_LARGE) == ("long/m", "longer/m")
+    assert CHAIN.choices(("a/m",), FailureKind.CONTENT_FILTERED) == ("open/m",)
+    assert CHAIN.choices(("a/m", "long/m"), FailureKind.SERVER) == ("longer/m",)
+    assert CHAIN.choices(("a/m", "open/m"), FailureKind.SERVER) == ("open/m",)
+
+
+def test_no_deployment_is_asked_more_often_than_the_policy_allows() -> None:
+    policy = StoredPolicy(candidates=("a/m", "b/m"), max_tries=2)
+    assert policy.choices(("a/m", "b/m", "a/m"), FailureKind.SERVER) == ("b/m",)
+    assert policy.choices(("a/m", "b/m", "a/m", "b/m"), FailureKind.SERVER) == ()
+
+
+def test_only_some_failures_have_a_list_of_their_own() -> None:
+    assert CHAIN.fallback_for(FailureKind.TOO_LARGE) == ("long/m", "longer/m")
+    assert CHAIN.fallback_for(FailureKind.SERVER) == ()
+    assert StoredPolicy(candidates=("a/m",)).fallback_for(FailureKind.CONTENT_FILTERED) == ()
+
+
+def test_all_deployments_are_told_once() -> None:
+    policy = StoredPolicy(candidates=("a/m",), fallbacks={Fallback.DEFAULT: ("a/m", "b/m")})
+    assert policy.deployments() == ("a/m", "b/m")
+
+
+def test_a_policy_survives_its_json() -> None:
+    policy = StoredPolicy(
+        candidates=("a/m", "b/m"),
+        strategy=Strategy.WEIGHTED,
+        weights={"a/m": 3.0},
+        fallbacks={Fallback.CONTEXT_LENGTH: ("long/m",)},
+        max_cost_nano=50_000_000,
+        max_tries=2,
+    )
+    assert StoredPolicy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
+
+
+def test_what_has_its_default_is_not_stored() -> None:
+    plain = StoredPolicy(candidates=("a/m",))
+    assert plain.to_json() == {"candidates": ["a/m"]}
+    assert StoredPolicy.from_json(plain.to_json()) == plain
