@@ -10,6 +10,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
+from api.admission.backlog import Backlog
+from api.admission.requests import LIMIT_HEADERS, RequestLimits, headers_of, refusal
 from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
 from shared.catalog.deployments import Catalog
@@ -35,6 +37,8 @@ class Parts:
     doorbell: Doorbell
     waiters: Waiters
     watchers: Watchers
+    requests: RequestLimits
+    backlog: Backlog
     keys: dict[str, tuple[float, Caller | None]] = field(default_factory=dict)
 
 
@@ -48,10 +52,11 @@ bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: B
 
 
 async def authenticate(
+    request: Request,
     parts: AnyParts,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
-    """The holder of the key in the Authorization header."""
+    """The holder of the key in the Authorization header, within its requests a minute."""
     presented = parse_key(credentials.credentials) if credentials else None
     if presented is None:
         message = "this request has no API key; send `Authorization: Bearer pm_…`"
@@ -62,6 +67,10 @@ async def authenticate(
         message = "this API key is unknown, expired or revoked"
         raise NotAuthenticatedError(message)
     bind_contextvars(tenant_id=caller.tenant_id)
+    if allowance := await parts.requests.take(caller):
+        setattr(request.state, LIMIT_HEADERS, headers_of(allowance))
+        if not allowance.granted:
+            raise refusal(allowance)
     return caller
 
 

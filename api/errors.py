@@ -26,6 +26,7 @@ STATUS: Final[Mapping[type[errors.PromptmillError], int]] = {
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
     errors.IdempotencyMismatchError: 422,
+    errors.AllQueuesFullError: 503,
     errors.LimitReachedError: 429,
     errors.UnavailableError: 503,
 }
@@ -54,7 +55,7 @@ class ErrorBody(BaseModel):
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route says in OpenAPI about its errors."""
-    return {status: {"model": ErrorBody} for status in (*statuses, 401, 403, 503)}
+    return {status: {"model": ErrorBody} for status in (*statuses, 401, 403, 429, 503)}
 
 
 def install(app: FastAPI) -> None:

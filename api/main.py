@@ -14,7 +14,10 @@ from fastapi import FastAPI
 
 from api import errors, health
 from api.account import keys
+from api.account import limits as tenant_limits
 from api.account import routes as account
+from api.admission.backlog import Backlog
+from api.admission.requests import RequestLimits
 from api.catalog import models, providers
 from api.deps import Parts
 from api.jobs import events, explain
@@ -53,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.leaving = False
-    for room in (jobs, events, explain, account, keys, models, providers, health):
+    for room in (jobs, events, explain, account, keys, tenant_limits, models, providers, health):
         app.include_router(room.router)
     errors.install(app)
     caps = {jobs.BULK_PATH: settings.api.max_bulk_bytes}
@@ -81,6 +84,8 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         doorbell=doorbell,
         waiters=waiters,
         watchers=watchers,
+        requests=RequestLimits(redis),
+        backlog=Backlog(database, settings.api),
     )
     services = [asyncio.create_task(each.run()) for each in (waiters, watchers)]
 

@@ -8,6 +8,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.admission.requests import LIMIT_HEADERS
 from shared.domain.errors import BodyTooLargeError
 from shared.domain.ids import IdKind, new_id
 
@@ -36,6 +37,7 @@ class RequestIds:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
+                headers.update(scope["state"].get(LIMIT_HEADERS, {}))
                 if scope["app"].state.leaving:
                     # The next request over this connection would meet its end.
                     headers["connection"] = "close"

@@ -120,6 +120,12 @@ class ApiSettings(Frozen):
     max_wait: float = Field(default=60.0, gt=0)
     max_streams: int = Field(default=1000, gt=0)
     """Streams of events that one tenant may have open at one time in one api process."""
+    max_queued: int = Field(default=5_000_000, gt=0)
+    """Jobs that wait, of all tenants; a submission beyond is answered 503."""
+    max_queued_bytes: int = Field(default=32 * 1024**3, gt=0)
+    """The bytes of their requests."""
+    tenant_max_queued: int | None = Field(default=None, gt=0)
+    """Jobs that wait of a tenant that has no `max_queued` of its own; None: no limit."""
 
 
 class StreamSettings(Frozen):

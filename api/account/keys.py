@@ -10,6 +10,7 @@ from api.deps import AnyParts, caller_with
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
 from api.jobs.schemas import Moment
+from shared.db.limits import MOST, KeyLimits
 from shared.db.tenants import (
     Caller,
     Revoked,
@@ -36,6 +37,8 @@ class KeyCreate(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scopes: Annotated[list[Scope], Field(min_length=1)] = [Scope.JOBS_READ, Scope.JOBS_WRITE]
     expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    max_running: Annotated[int, Field(ge=1, le=MOST)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1, le=MOST)] | None = None
 
 
 class KeyItem(BaseModel):
@@ -48,6 +51,9 @@ class KeyItem(BaseModel):
     created_at: Moment
     expires_at: Moment | None
     revoked_at: Moment | None
+    max_running: int | None
+    """Calls in flight at one time; None: as many as its tenant may have."""
+    requests_per_minute: int | None
 
     @classmethod
     def of(cls, row: Any) -> "KeyItem":
@@ -59,6 +65,8 @@ class KeyItem(BaseModel):
             created_at=row.created_at,
             expires_at=row.expires_at,
             revoked_at=row.revoked_at,
+            max_running=row.max_running,
+            requests_per_minute=row.requests_per_minute,
         )
 
 
@@ -111,6 +119,9 @@ async def create_key_route(request: Request, parts: AnyParts, caller: Admin) -> 
             environment=ENVIRONMENT,
             pepper=parts.settings.pepper,
             expires_at=SystemClock().now() + timedelta(days=lives) if lives else None,
+            limits=KeyLimits(
+                max_running=asked.max_running, requests_per_minute=asked.requests_per_minute
+            ),
         )
         row = await read_key(connection, caller.tenant_id, key.id)
     item = KeyItem.of(row)

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from api.deps import AnyCaller
 from api.errors import error_responses
+from shared.db.limits import KeyLimits, TenantLimits
 from shared.security.keys import Scope
 
 router = APIRouter(prefix="/api/v1", tags=["account"])
@@ -17,6 +18,8 @@ class TenantRead(BaseModel):
 
     id: str
     name: str
+    limits: TenantLimits
+    """None: no limit of that kind."""
 
 
 class KeyRead(BaseModel):
@@ -26,6 +29,7 @@ class KeyRead(BaseModel):
     name: str
     scopes: list[Scope]
     expires_at: datetime | None
+    limits: KeyLimits
 
 
 class Me(BaseModel):
@@ -44,11 +48,12 @@ class Me(BaseModel):
 async def me(caller: AnyCaller) -> Me:
     """Any living key may ask this."""
     return Me(
-        tenant=TenantRead(id=caller.tenant_id, name=caller.tenant_name),
+        tenant=TenantRead(id=caller.tenant_id, name=caller.tenant_name, limits=caller.limits),
         key=KeyRead(
             id=caller.key_id,
             name=caller.key_name,
             scopes=sorted(caller.scopes),
             expires_at=caller.expires_at,
+            limits=caller.key_limits,
         ),
     )

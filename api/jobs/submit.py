@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from api.admission.backlog import Place
 from api.deps import Parts
 from api.jobs.parse import LineError
 from api.jobs.schemas import JobSubmit
@@ -15,6 +16,7 @@ from shared.catalog.deployments import route_of
 from shared.catalog.fit import Fitted, fit
 from shared.catalog.tokens import at_hand, count_inputs
 from shared.db.accept import Accepted, NewJob, accept
+from shared.db.backlog import Amount
 from shared.db.deployments import why_not
 from shared.db.tenants import Caller
 from shared.domain.errors import (
@@ -47,6 +49,15 @@ class Submission:
 
 async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[Accepted]:
     """Accept all or none, in order; rings the dispatcher when that is committed."""
+    wanted = Amount(len(submissions), sum(each.size for each in submissions))
+    keyed = all(each.idempotency_key for each in submissions)
+    async with parts.backlog.place(caller, wanted, keyed=keyed) as place:
+        return await _submit(parts, caller, submissions, place)
+
+
+async def _submit(
+    parts: Parts, caller: Caller, submissions: Sequence[Submission], place: Place
+) -> list[Accepted]:
     if _is_quick(parts, submissions):
         jobs = _new_jobs(parts, caller, submissions)
     else:
@@ -58,6 +69,7 @@ async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]
                 raise NoDeploymentError(reason, field="request.model")
         accepted = await accept(connection, jobs)
         _refuse_mismatches(submissions, accepted)
+        place.take(_new_of(submissions, accepted))
     parts.doorbell.ring_soon(Bell.DUE, {job.route for job in jobs})
     return accepted
 
@@ -128,6 +140,12 @@ def _fit(parts: Parts, asked: JobSubmit, input_tokens: int | None) -> Fitted:
     except InvalidRequestError as error:
         error.field = f"request.{error.field}"
         raise
+
+
+def _new_of(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> Amount:
+    """What was not known before."""
+    new = [each.size for each, job in zip(submissions, accepted, strict=True) if not job.replayed]
+    return Amount(len(new), sum(new))
 
 
 def _refuse_mismatches(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> None:

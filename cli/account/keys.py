@@ -13,13 +13,16 @@ from cli.server.options import on_a_server, talk
 from shared.security.keys import Scope
 
 PATH: Final = "/api/v1/keys"
-HEADER: Final = ("ID", "NAME", "SCOPES", "STATE", "CREATED", "EXPIRES")
+HEADER: Final = ("ID", "NAME", "SCOPES", "STATE", "CREATED", "EXPIRES", "LIMITS")
+LIMITS: Final = ("max_running", "requests_per_minute")
 CREATE_EXAMPLES: Final = """
 Examples:
 
   promptmill keys create ci
 
   promptmill keys create dashboard --scope jobs:read --expires-in-days 90
+
+  promptmill keys create nightly --requests-per-minute 60 --max-running 10
 """
 
 app = typer.Typer(help="Keys of your tenant; needs a key with the scope admin.")
@@ -39,7 +42,7 @@ def list_(server: Server, *, as_json: AsJson = False) -> None:
 
 @app.command(epilog=CREATE_EXAMPLES)
 @on_a_server
-def create(
+def create(  # noqa: PLR0913 - each is an option
     server: Server,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
     *,
@@ -48,12 +51,21 @@ def create(
         typer.Option("--scope", help="jobs:read, jobs:write or admin; both jobs scopes if absent."),
     ] = None,
     expires_in_days: Annotated[int | None, typer.Option(min=1, max=3650)] = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Requests to the api; a bulk request is one.")
+    ] = None,
+    max_running: Annotated[
+        int | None, typer.Option(min=1, help="Calls in flight at one time.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key; it is shown this once, on stdout."""
-    body: dict[str, Any] = {"name": name, "scopes": checked_scopes(scope)}
-    if expires_in_days is not None:
-        body["expires_in_days"] = expires_in_days
+    wishes = {
+        "expires_in_days": expires_in_days, "requests_per_minute": requests_per_minute,
+        "max_running": max_running,
+    }  # fmt: skip
+    known = {each: value for each, value in wishes.items() if value is not None}
+    body: dict[str, Any] = {"name": name, "scopes": checked_scopes(scope), **known}
     key = talk(server, lambda api: api.post(PATH, body))
     if as_json:
         print_json([key])
@@ -95,4 +107,8 @@ def checked_scopes(scopes: list[str] | None) -> list[str]:
 def _row(key: dict[str, Any]) -> tuple[str, ...]:
     state = "revoked" if key["revoked_at"] else "counts"
     scopes = ",".join(key["scopes"])
-    return key["id"], key["name"], scopes, state, key["created_at"], key["expires_at"] or "never"
+    limits = ", ".join(f"{each} {key[each]}" for each in LIMITS if key.get(each)) or "none"
+    return (
+        key["id"], key["name"], scopes, state, key["created_at"], key["expires_at"] or "never",
+        limits,
+    )  # fmt: skip

@@ -1,9 +1,11 @@
-"""The words `tenants list`, `tenants create`, `tenants set-weight`: for who holds the database."""
+"""The words `tenants list`, `create`, `set-weight`, `limits`: for who holds the database."""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from pydantic import SecretStr
@@ -18,6 +20,7 @@ from cli.local.stack import find_running
 from cli.output import AsJson, print_json
 from cli.stack.home import Home
 from shared.db.engine import Database
+from shared.db.limits import NAMES, change_limits, limits_of, read_limits
 from shared.db.tenants import create_key, create_tenant, list_tenants, set_weight
 from shared.domain.errors import ConfigurationError
 from shared.security.keys import OF_A_TENANT, Scope
@@ -34,8 +37,23 @@ Examples:
 Prints the tenant's first key, with the scope admin: by it the tenant makes its others.
 """
 
+LIMITS_EXAMPLES: Final = """
+Examples:
+
+  promptmill tenants limits research --max-running 20 --max-queued 10000
+
+  promptmill tenants limits research --max-running 0
+
+  promptmill tenants limits research --none
+"""
+
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 Weight = Annotated[int, typer.Option("--weight", min=1, max=MOST_WEIGHT, help="Its share.")]
+
+
+def _limit(of_what: str) -> Any:
+    return typer.Option(min=0, help=of_what)
+
 
 app = typer.Typer(help="Tenants, over DATABASE_URL or this machine's running stack.")
 
@@ -47,15 +65,21 @@ def list_(*, as_json: AsJson = False) -> None:
         rows = _in_database(list_tenants)
         found = [
             {"id": r.id, "name": r.name, "weight": r.weight, "keys": r.keys,
-             "created_at": r.created_at.isoformat()}
+             "created_at": r.created_at.isoformat(), "limits": asdict(limits_of(r))}
             for r in rows
         ]  # fmt: skip
         if as_json:
             print_json(found)
             return
         for line in table(
-            ([str(tenant[name]) for name in ("id", "name", "weight", "keys")] for tenant in found),
-            ("ID", "NAME", "WEIGHT", "KEYS"),
+            (
+                [
+                    *(str(tenant[name]) for name in ("id", "name", "weight", "keys")),
+                    _shown(tenant["limits"]),
+                ]
+                for tenant in found
+            ),
+            ("ID", "NAME", "WEIGHT", "KEYS", "LIMITS"),
         ):
             typer.echo(line)
 
@@ -115,6 +139,42 @@ def set_weight_(
             print_json([{"name": name, "weight": weight}])
         else:
             typer.echo(f"{name} has weight {weight}")
+
+
+@app.command(epilog=LIMITS_EXAMPLES)
+def limits(  # noqa: PLR0913 - each is an option
+    name: Name,
+    *,
+    max_running: Annotated[int | None, _limit("Calls in flight at one time.")] = None,
+    max_queued: Annotated[int | None, _limit("Jobs that wait.")] = None,
+    max_queued_bytes: Annotated[int | None, _limit("Bytes of their requests.")] = None,
+    requests_per_minute: Annotated[int | None, _limit("Requests to the api.")] = None,
+    none: Annotated[bool, typer.Option("--none", help="Take away all others.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the limits of a tenant, or set those that are named; 0 takes one away."""
+    given = (max_running, max_queued, max_queued_bytes, requests_per_minute)
+    named = dict(zip(NAMES, given, strict=True))
+    changes = {each: value or None for each, value in named.items() if none or value is not None}
+    with told_plainly():
+        act = (
+            partial(change_limits, name=name, changes=changes)
+            if changes
+            else partial(read_limits, name=name)
+        )
+        found = _in_database(act)
+        if found is None:
+            message = f"no tenant {name!r}"
+            raise InputError(message)
+        if as_json:
+            print_json([{"name": name, "limits": asdict(found)}])
+        else:
+            typer.echo(f"{name}: {_shown(asdict(found))}")
+
+
+def _shown(limits: dict[str, int | None]) -> str:
+    """Those that are set, in one line."""
+    return ", ".join(f"{each} {value}" for each, value in limits.items() if value) or "none"
 
 
 def _in_database(act: Callable[[AsyncConnection], Awaitable[T]]) -> T:

@@ -34,6 +34,8 @@ class NewJob:
     """Deployments of its route that cannot take it."""
     web_search: bool = False
     """The model may search the web for it, which is billed apart."""
+    policy: str | None = None
+    """shared.routing.stored.StoredPolicy as JSON text; None: its route says all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ WITH input AS (
         id text, tenant_id text, key_id text, route text, lane smallint, request jsonb,
         metadata jsonb, batch text, run_at timestamptz, deadline_seconds float8, max_tries int,
         input_tokens int, max_tokens int, idempotency_key text, body_hash bytea, unfit text[],
-        web_search boolean)
+        web_search boolean, policy jsonb, request_bytes int)
 ), claimed AS (
     INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
     SELECT tenant_id, idempotency_key, body_hash, id FROM input
@@ -68,13 +70,14 @@ WITH input AS (
     WHERE idempotency_key IS NULL OR id IN (SELECT job_id FROM claimed)
 ), job AS (
     INSERT INTO jobs (id, tenant_id, key_id, batch, route, lane, state, wait_reason, run_at,
-                      deadline, max_tries, input_tokens, max_tokens, unfit, web_search)
+                      deadline, max_tries, input_tokens, max_tokens, unfit, web_search,
+                      policy, request_bytes)
     SELECT id, tenant_id, key_id, batch, route, lane,
            CASE WHEN later THEN :scheduled ELSE :queued END,
            CASE WHEN later THEN :not_before END,
            coalesce(run_at, clock_timestamp()),
            clock_timestamp() + make_interval(secs => deadline_seconds),
-           max_tries, input_tokens, max_tokens, unfit, web_search
+           max_tries, input_tokens, max_tokens, unfit, web_search, policy, request_bytes
     FROM fresh
 ), payload AS (
     INSERT INTO payloads (job_id, request, metadata) SELECT id, request, metadata FROM fresh
@@ -122,7 +125,9 @@ def _as_json(jobs: Sequence[NewJob]) -> str:
     """Rows for jsonb_to_recordset; what is JSON already goes in as it is."""
     rows = [{name: getattr(job, name) for name in NewJob.__slots__} for job in jobs]
     for row in rows:
+        row["request_bytes"] = len(row["request"].encode())
         row["request"] = orjson.Fragment(row["request"])
-        row["metadata"] = orjson.Fragment(row["metadata"]) if row["metadata"] else None
+        for name in ("metadata", "policy"):
+            row[name] = orjson.Fragment(row[name]) if row[name] else None
         row["body_hash"] = "\\x" + row["body_hash"].hex()
     return orjson.dumps(rows).decode()

@@ -1,7 +1,7 @@
 """Tenants and their API keys."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.limits import COLUMNS, NAMES, KeyLimits, TenantLimits, limits_of
 from shared.domain.ids import IdKind, new_id
 from shared.security.keys import NewKey, Scope, hash_secret, mint_key
 
@@ -25,6 +26,8 @@ class Caller:
     secret_hash: bytes
     scopes: frozenset[Scope]
     expires_at: datetime | None
+    limits: TenantLimits = field(default_factory=TenantLimits)
+    key_limits: KeyLimits = field(default_factory=KeyLimits)
 
 
 ENSURE = text("""
@@ -34,13 +37,18 @@ RETURNING id
 """)
 
 ADD_KEY = text("""
-INSERT INTO api_keys (id, tenant_id, name, secret_hash, scopes, expires_at)
-VALUES (:id, :tenant_id, :name, :secret_hash, CAST(:scopes AS text[]), :expires_at)
+INSERT INTO api_keys (id, tenant_id, name, secret_hash, scopes, expires_at,
+                      max_running, requests_per_minute)
+VALUES (:id, :tenant_id, :name, :secret_hash, CAST(:scopes AS text[]), :expires_at,
+        :max_running, :requests_per_minute)
 """)
 
-FIND = text("""
+FIND = text(f"""
 SELECT tenants.id AS tenant_id, tenants.name AS tenant_name, api_keys.id AS key_id,
-       api_keys.name AS key_name, secret_hash, scopes, expires_at
+       api_keys.name AS key_name, secret_hash, scopes, expires_at,
+       api_keys.max_running AS key_max_running,
+       api_keys.requests_per_minute AS key_requests_per_minute,
+       {", ".join(f"tenants.{each}" for each in NAMES)}
 FROM api_keys JOIN tenants ON tenants.id = tenant_id
 WHERE api_keys.id = :key_id AND revoked_at IS NULL
   AND (expires_at IS NULL OR expires_at > clock_timestamp())
@@ -51,8 +59,8 @@ INSERT INTO tenants (id, name, weight) VALUES (:id, :name, :weight)
 ON CONFLICT (name) DO NOTHING RETURNING id
 """)
 
-TENANTS = text("""
-SELECT id, name, weight, created_at,
+TENANTS = text(f"""
+SELECT id, name, weight, created_at, {COLUMNS},
        (SELECT count(*) FROM api_keys WHERE tenant_id = tenants.id AND revoked_at IS NULL
         AND (expires_at IS NULL OR expires_at > clock_timestamp())) AS keys
 FROM tenants ORDER BY id
@@ -60,7 +68,8 @@ FROM tenants ORDER BY id
 
 SET_WEIGHT = text("UPDATE tenants SET weight = :weight WHERE name = :name RETURNING id")
 
-KEY_COLUMNS = "id, name, scopes, created_at, expires_at, revoked_at"
+KEY_COLUMNS = """id, name, scopes, created_at, expires_at, revoked_at, max_running,
+requests_per_minute"""
 KEYS = text(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant_id = :tenant_id ORDER BY id DESC")
 KEY = text(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant_id = :tenant_id AND id = :key_id")
 
@@ -102,6 +111,7 @@ async def create_key(  # noqa: PLR0913 - each is a column
     environment: str,
     pepper: SecretStr,
     expires_at: datetime | None = None,
+    limits: KeyLimits | None = None,
 ) -> NewKey:
     """Make a key for a tenant; its plaintext is in the answer and nowhere else."""
     key = mint_key(environment)
@@ -115,6 +125,7 @@ async def create_key(  # noqa: PLR0913 - each is a column
             "secret_hash": hash_secret(key.secret, pepper),
             "scopes": granted,
             "expires_at": expires_at,
+            **asdict(limits or KeyLimits()),
         },
     )
     return key
@@ -133,6 +144,10 @@ async def find_key(connection: AsyncConnection, key_id: str) -> Caller | None:
         secret_hash=bytes(row.secret_hash),
         scopes=frozenset(Scope(scope) for scope in row.scopes),
         expires_at=row.expires_at,
+        limits=limits_of(row),
+        key_limits=KeyLimits(
+            max_running=row.key_max_running, requests_per_minute=row.key_requests_per_minute
+        ),
     )
 
 
@@ -144,7 +159,7 @@ async def create_tenant(connection: AsyncConnection, name: str, *, weight: int) 
 
 
 async def list_tenants(connection: AsyncConnection) -> list[Row[Any]]:
-    """Every tenant with its weight and how many living keys it has, the oldest first."""
+    """Every tenant with its weight, limits and how many living keys, the oldest first."""
     return list(await connection.execute(TENANTS))
 
 

@@ -12,6 +12,10 @@ PromptmillError
 ├── ConflictError           the state does not allow it
 ├── IdempotencyMismatchError  the same key with another body
 ├── LimitReachedError       the caller has all that it may: ask again after `retry_after`
+│   ├── TooManyStreamsError
+│   ├── RateLimitedError    its requests of this minute are sent
+│   └── QueueFullError      as much waits as it may have waiting
+│       └── AllQueuesFullError  or as this installation takes
 └── UnavailableError        a dependency is away: try again later
 """
 
@@ -102,6 +106,22 @@ class TooManyStreamsError(LimitReachedError):
     """More streams of events at one time than a tenant may have."""
 
     code = "too_many_streams"
+
+
+class RateLimitedError(LimitReachedError):
+    """The caller has sent its requests of this minute."""
+
+    code = "rate_limited"
+
+
+class QueueFullError(LimitReachedError):
+    """As much waits as the caller may have waiting."""
+
+    code = "queue_full"
+
+
+class AllQueuesFullError(QueueFullError):
+    """As much waits as this installation takes."""
 
 
 class UnavailableError(PromptmillError):

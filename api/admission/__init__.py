@@ -1,0 +1,1 @@
+"""Who may send how much: requests a minute, and how much may wait."""
