@@ -97,6 +97,13 @@ def test_pieces_are_told_in_order_and_make_the_whole() -> None:
     )
 
 
+@pytest.mark.parametrize("usage", ["many", 7, [1], {"output_tokens": "7"}])
+def test_a_usage_that_no_bill_can_hold_loses_no_answer(usage: Any) -> None:
+    ended = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    answer = result(START, ended, STOP)
+    assert answer.usage is None
+
+
 def test_the_last_word_on_usage_wins_where_it_says_something() -> None:
     last = closes(
         "end_turn",

@@ -151,7 +151,7 @@ def test_thought_and_code_are_no_content_and_media_is_a_part() -> None:
 
 def test_searches_are_counted_and_their_sources_cited_once() -> None:
     grounding = {
-        "webSearchQueries": ["tea", "tea history"],
+        "webSearchQueries": ["tea", "", "tea history", "tea"],
         "groundingChunks": [
             {"web": {"uri": "https://a.example", "title": "A"}},
             {"web": {"uri": "https://a.example", "title": "A again"}},
@@ -190,6 +190,19 @@ def test_usage_is_as_billed() -> None:
         service_tier="ON_DEMAND_FLEX",
     )
     assert usage_from_wire({}) is None
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"promptTokenCount": -1}, {"promptTokenCount": "7"}, {"candidatesTokenCount": 7}, "many",
+        {"promptTokenCount": 1, "thoughtsTokenCount": 10**12},
+        {"promptTokenCount": 1, "promptTokensDetails": [7]},
+    ],
+)  # fmt: skip
+def test_a_usage_that_no_bill_can_hold_loses_no_answer(usage: Any) -> None:
+    result = from_wire({**reply({"text": "Tea."}), "usageMetadata": usage}, MODEL)
+    assert (result.content, result.usage) == ("Tea.", None)
 
 
 def test_each_text_has_its_vector_and_usage_may_be_missing() -> None:

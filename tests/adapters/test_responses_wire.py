@@ -267,7 +267,6 @@ def test_perplexitys_word_on_the_cost_is_exact() -> None:
         response(output=None),
         response(output=[{}]),
         response(output=[said(7)]),
-        response(usage={"input_tokens": 1}),
         {},
         [],
         None,
@@ -276,6 +275,12 @@ def test_perplexitys_word_on_the_cost_is_exact() -> None:
 def test_what_is_no_response_is_refused(odd: Any) -> None:
     with pytest.raises(WireError, match="the reply is not a response"):
         from_wire(odd)
+
+
+@pytest.mark.parametrize("usage", [{"input_tokens": 1}, {"total_tokens": 3}, "many", [1]])
+def test_a_usage_that_says_too_little_loses_no_answer(usage: Any) -> None:
+    result = from_wire(response(usage=usage))
+    assert (result.content, result.usage) == (from_wire(RESPONSE).content, None)
 
 
 @given(junk=JSON, name=st.sampled_from(sorted(RESPONSE)))

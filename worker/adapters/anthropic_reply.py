@@ -10,7 +10,7 @@ from shared.domain.failure import FailureKind
 from shared.domain.generation import FinishReason, GenerationResult, Usage
 from worker.adapters.anthropic_request import WIRE
 from worker.adapters.base import CallError, WireError
-from worker.adapters.counts import billable
+from worker.adapters.counts import billable, if_sound, stated
 
 STOP_REASONS: Final = {
     "end_turn": FinishReason.STOP,
@@ -50,8 +50,9 @@ def refusal_of(stopped: Any) -> str | None:
     return _text_or_none(details.get("explanation")) or f"category: {details.get('category')}"
 
 
+@if_sound
 def usage_from_wire(usage: Any) -> Usage | None:
-    """Tokens as billed; None where the server reports none."""
+    """Tokens as billed; None where the server reports none, or what no bill can hold."""
     if not usage:
         return None
     by_age = usage.get("cache_creation") or {}
@@ -62,11 +63,11 @@ def usage_from_wire(usage: Any) -> Usage | None:
     written = max(billable(usage.get("cache_creation_input_tokens")), of_minutes + of_an_hour)
     read = billable(usage.get("cache_read_input_tokens"))
     return Usage(
-        input_tokens=billable(usage["input_tokens"]) + read + written,
+        input_tokens=stated(usage["input_tokens"]) + read + written,
         cached_tokens=read,
         cache_write_tokens=written - of_an_hour,
         cache_write_1h_tokens=of_an_hour,
-        output_tokens=billable(usage["output_tokens"]),
+        output_tokens=stated(usage["output_tokens"]),
         reasoning_tokens=billable(
             (usage.get("output_tokens_details") or {}).get("thinking_tokens")
         ),

@@ -69,9 +69,7 @@ class MessageAssembler:
     def _close(self, event: Any) -> Delta | None:
         """Usage is cumulative, and what the last word leaves out the first has said."""
         self._message |= event["delta"]
-        usage = event.get("usage") or {}
-        last = {name: count for name, count in usage.items() if count is not None}
-        self._message["usage"] = {**(self._message.get("usage") or {}), **last}
+        self._message["usage"] = _grown(self._message.get("usage"), event.get("usage"))
         refusal = refusal_of(self._message)
         return Delta(refusal=refusal) if refusal else None
 
@@ -132,6 +130,13 @@ class _Block:
     def _keep(self, field: str, piece: Any) -> str:
         self._pieces.setdefault(field, []).append(text_of(piece))
         return text_of(piece)
+
+
+def _grown(first: Any, last: Any) -> Any:
+    """The usage with its last word; one that is no table is read, and dropped, at the end."""
+    if not isinstance(last, dict) or not isinstance(first, dict | None):
+        return last or first
+    return {**(first or {}), **{name: each for name, each in last.items() if each is not None}}
 
 
 def _unreadable(error: Exception) -> WireError:

@@ -9,7 +9,7 @@ from shared.domain.conversation import FilePart, ImagePart, OpaquePart, Part, Te
 from shared.domain.failure import FailureKind
 from shared.domain.generation import FinishReason, GenerationResult, Usage
 from worker.adapters.base import CallError, WireError
-from worker.adapters.counts import billable
+from worker.adapters.counts import billable, if_sound, stated
 from worker.adapters.gemini_turns import WIRE
 
 FINISH_REASONS: Final = {
@@ -96,8 +96,9 @@ def embeddings_from_wire(body: Any, model: str, count: int) -> GenerationResult:
     )
 
 
+@if_sound
 def usage_from_wire(body: Mapping[str, Any]) -> Usage | None:
-    """Tokens and searches as billed; None where the reply does not say.
+    """Tokens and searches as billed; None where the reply does not say, or what no bill can hold.
 
     Thoughts stand beside the candidates' tokens and what tools fed in beside the prompt's.
     """
@@ -107,17 +108,14 @@ def usage_from_wire(body: Mapping[str, Any]) -> Usage | None:
     thoughts, tier = billable(usage.get("thoughtsTokenCount")), usage.get("trafficType")
     fed_in = (usage.get("promptTokensDetails"), usage.get("toolUsePromptTokensDetails"))
     return Usage(
-        input_tokens=billable(usage.get("promptTokenCount"))
+        input_tokens=stated(usage.get("promptTokenCount"))
         + billable(usage.get("toolUsePromptTokenCount")),
         cached_tokens=billable(usage.get("cachedContentTokenCount")),
         output_tokens=billable(usage.get("candidatesTokenCount")) + thoughts,
         reasoning_tokens=thoughts,
         audio_input_tokens=sum(_audio(details) for details in fed_in),
         audio_output_tokens=_audio(usage.get("candidatesTokensDetails")),
-        searches=sum(
-            len((each.get("groundingMetadata") or {}).get("webSearchQueries") or ())
-            for each in body.get("candidates") or ()
-        ),
+        searches=_searches(body.get("candidates") or ()),
         service_tier=str(tier) if tier else None,
     )
 
@@ -184,6 +182,13 @@ def _blocked(feedback: Mapping[str, Any], usage: Usage | None) -> Exception:
 def _no_answer(reason: str, detail: str | None, usage: Usage | None) -> CallError:
     message = f"Gemini stopped without an answer ({reason}){f': {detail}' if detail else ''}"
     return CallError(FAILURES.get(reason, FailureKind.BAD_RESPONSE), message[:500], usage=usage)
+
+
+def _searches(candidates: Any) -> int:
+    """Different queries, as they are billed; empty ones are not."""
+    groundings = (each.get("groundingMetadata") or {} for each in candidates)
+    queries = (query for each in groundings for query in each.get("webSearchQueries") or ())
+    return len({query for query in queries if query})
 
 
 def _audio(details: Any) -> int:

@@ -29,13 +29,11 @@ def from_wire(body: Any, inputs: int) -> GenerationResult:
         entries = sorted(body["data"], key=lambda entry: entry["index"])
         if [entry["index"] for entry in entries] != list(range(inputs)):
             raise ValueError(f"{len(entries)} vectors for {inputs} inputs")
-        usage = body.get("usage")
         return GenerationResult(
             embeddings=tuple(_vector(entry["embedding"]) for entry in entries),
             finish_reason=FinishReason.STOP,
             model=str(body.get("model") or ""),
-            # Nothing is put out, and nothing is said of it.
-            usage=usage_from_wire({"completion_tokens": 0, **usage}) if usage else None,
+            usage=usage_from_wire(body.get("usage"), silent=True),
         )
     except (*MALFORMED, struct.error) as error:
         complaint = f"the reply is not an embedding ({type(error).__name__}: {error})"

@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from shared.domain.generation import Usage
-from worker.adapters.counts import billable
+from worker.adapters.counts import billable, if_sound, stated
 
 MAX_COST_NANO: Final = 10**15
 NANO_USD: Final = 10**9
@@ -17,17 +17,20 @@ MALFORMED: Final = (LookupError, TypeError, AttributeError, ValueError, Arithmet
 """What reading a reply raises that is not of its shape."""
 
 
-def usage_from_wire(usage: Any, *, service_tier: Any = None, searches: int = 0) -> Usage | None:
-    """Tokens as billed; None where the server reports none.
+@if_sound
+def usage_from_wire(
+    usage: Any, *, service_tier: Any = None, searches: int = 0, silent: bool = False
+) -> Usage | None:
+    """Tokens as billed; None where the server reports none, or what no bill can hold.
 
-    `searches`: those that were counted in the answer. Raises one of MALFORMED.
+    `searches`: those that were counted in the answer. `silent`: nothing was put out.
     """
     if not usage:
         return None
     received = _details(usage, "prompt_tokens_details", "input_tokens_details")
     given = _details(usage, "completion_tokens_details", "output_tokens_details")
     input_tokens = _named(usage, "prompt_tokens", "input_tokens")
-    output_tokens = _named(usage, "completion_tokens", "output_tokens")
+    output_tokens = 0 if silent else _named(usage, "completion_tokens", "output_tokens")
     reasoning_tokens = billable(given.get("reasoning_tokens"))
     # xAI leaves the reasoning out of the completion; only its total tells.
     if usage.get("total_tokens") == input_tokens + output_tokens + reasoning_tokens:
@@ -58,7 +61,7 @@ def _named(usage: Mapping[str, Any], *names: str) -> int:
     """The count under the first of these names that is there. Raises LookupError without any."""
     for name in names:
         if name in usage:
-            return billable(int(usage[name]))
+            return stated(usage[name])
     raise LookupError(" or ".join(names))
 
 
