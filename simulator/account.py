@@ -14,9 +14,9 @@ import orjson
 from simulator.answers import Oracle, written
 from simulator.call import Answer, BadCallError, Call, Reply
 from simulator.faults import Fault, Script
+from simulator.gate import Gate
 from simulator.http import Request, Response
 from simulator.ledger import Ledger, LedgerLine
-from simulator.limits import Gate
 from simulator.shelf import Shelf
 from simulator.stats import Counters
 from simulator.wires.wire import Json, Wire
@@ -70,13 +70,22 @@ class Account:
         request_id = self.ids.next()
         try:
             wire.check_key(request, self.api_key)
-            call = wire.read(request, self.shelf)
         except BadCallError as error:
             response = wire.error(error.problem, request_id)
         else:
-            response = await self._admitted(wire, call, request.body, request_id)
-            response.headers |= wire.rate_headers(self.gate, time.monotonic())
+            response = await self._known(wire, request, request_id)
         response.headers[wire.request_id_header] = request_id
+        return response
+
+    async def _known(self, wire: Wire, request: Request, request_id: str) -> Response:
+        """Answer one call of whose account is known: what it gets wrong may count."""
+        try:
+            call = wire.read(request, self.shelf)
+        except BadCallError as error:
+            self.gate.fail(time.monotonic())
+            return wire.error(error.problem, request_id)
+        response = await self._admitted(wire, call, request.body, request_id)
+        response.headers |= wire.rate_headers(self.gate, time.monotonic())
         return response
 
     async def _admitted(self, wire: Wire, call: Call, body: bytes, request_id: str) -> Response:
@@ -130,7 +139,7 @@ class Account:
         )
         return Reply(
             request_id=request_id,
-            created=int(time.time()),
+            arrived=time.time(),
             call=call,
             answer=answer,
             cost_nano=cost_nano,
@@ -147,6 +156,8 @@ class Account:
             request_id=reply.request_id,
             client_request_id=call.client_request_id,
             at=time.time(),
+            arrived=reply.arrived,
+            charge=call.charge,
             model=call.model,
             prompt_tokens=call.input_tokens,
             cached_tokens=call.cached_tokens,

@@ -84,13 +84,18 @@ class Reply:
     """All that a wire needs to write an answer down."""
 
     request_id: str
-    created: int
+    arrived: float
     """Unix seconds."""
     call: Call
     answer: Answer
     cost_nano: int
     """Nano-USD."""
     with_usage: bool = True
+
+    @property
+    def created(self) -> int:
+        """Unix seconds, as answers tell them."""
+        return int(self.arrived)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,32 @@
 """All accounts of one simulator, and what they share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from simulator.account import Account, RequestIds
 from simulator.answers import Oracle
 from simulator.faults import Script
+from simulator.gate import Gate, PacificDay
 from simulator.ledger import Ledger
-from simulator.limits import Gate, Limits
+from simulator.limits import Limits
 from simulator.prices import PRICED_AS, model_prices
 from simulator.shelf import Shelf
+
+PACIFIC: Final = frozenset({"gemini"})
+"""Whose day begins at midnight in California."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Company:
-    """An account at each provider, under the same limits and key."""
+    """An account at each provider, under the same key and, unless told otherwise, limits."""
 
     oracle: Oracle
     ledger: Ledger
     script: Script
     limits: Limits = field(default_factory=Limits)
+    limits_of: Mapping[str, Limits] = field(default_factory=dict)
+    """Those of single providers."""
     api_key: str | None = None
     overrides: list[str] = field(default_factory=list)
     """More models of every provider: NAME=IN,CACHED,OUT."""
@@ -32,7 +40,7 @@ class Company:
                 provider=provider,
                 shelf=Shelf(model_prices(self.overrides, provider)),
                 oracle=self.oracle,
-                gate=Gate(self.limits),
+                gate=_gate(provider, self.limits_of.get(provider, self.limits)),
                 ledger=self.ledger,
                 script=self.script,
                 ids=ids,
@@ -40,3 +48,7 @@ class Company:
             )
             for provider in PRICED_AS
         }
+
+
+def _gate(provider: str, limits: Limits) -> Gate:
+    return Gate(limits, PacificDay() if provider in PACIFIC else None)

@@ -33,6 +33,10 @@ class LedgerLine:
     status: int
     """The HTTP status that was sent, or would have been."""
     provider: str = "openai"
+    arrived: float = 0.0
+    """Unix seconds; `at` is when it was billed."""
+    charge: int = 0
+    """The tokens that the rate limit counted on arrival."""
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0

@@ -1,19 +1,25 @@
-"""The provider's strict rate limits: a sliding-window log on arrival."""
+"""A provider's strict rate limits: a sliding-window log on arrival."""
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-from pydantic import Field, NonNegativeInt
+from pydantic import BeforeValidator, Field, NonNegativeInt
 
 from simulator.strict import Strict
 
 COMPACT_AFTER: Final = 4096
 """Forgotten entries that may lie about before the log is cut."""
-DAY: Final = 86_400.0
-"""Seconds."""
 CONCURRENCY_WAIT: Final = 1.0
 """Seconds to wait for a free place: nobody knows when a running call ends."""
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _listed(value: object) -> object:
+    """On a command line several are written as `1+10`."""
+    return value.split("+") if isinstance(value, str) else value
 
 
 class Limits(Strict):
@@ -25,11 +31,26 @@ class Limits(Strict):
     """Tokens per window, as the provider counts them."""
     output_tpm: NonNegativeInt = 0
     """Output tokens per window, counted when they are written."""
+    rps: NonNegativeInt = 0
+    """Requests per second."""
     rpd: NonNegativeInt = 0
     """Requests per day."""
     concurrency: NonNegativeInt = 0
-    window: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    window: Seconds = 60.0
     """Seconds over which requests and tokens are summed."""
+    short_windows: Annotated[tuple[Seconds, ...], BeforeValidator(_listed)] = ()
+    """Each of so many seconds may have no more than its part of `rpm`, and one request at least."""
+    ramp: NonNegativeInt = 0
+    """Tokens per window above which use may grow by a half in `ramp_seconds` and no faster."""
+    ramp_seconds: Seconds = 900.0
+    failed_count: bool = False
+    """A request that is refused counts as one, too."""
+
+    @property
+    def pro_rata(self) -> dict[float, int]:
+        """Requests that each of the shorter windows may have, by its seconds."""
+        parts = {each: max(int(self.rpm * each / self.window), 1) for each in self.short_windows}
+        return parts if self.rpm else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +67,7 @@ class Refusal:
 
 @dataclass(slots=True)
 class SlidingWindow:
-    """Sums over (now - window, now], exact to the request; refused requests leave no trace.
+    """Sums over (now - window, now], exact to the request.
 
     The log is two parallel lists, arrival times and running token sums, so that both the sum of a
     window and the wait for a part of it are binary searches.
@@ -94,10 +115,14 @@ class SlidingWindow:
 
     def note(self, now: float, tokens: int) -> None:
         """Count a request, as of the last `forget`."""
-        self._times.append(now)
-        self._sums.append(self._last_sum + tokens)
+        self.note_failed(now, tokens)
         self.most_requests = max(self.most_requests, self.requests)
         self.most_tokens = max(self.most_tokens, self.tokens)
+
+    def note_failed(self, now: float, tokens: int = 0) -> None:
+        """Count a request that was not let in: the marks tell only of those that were."""
+        self._times.append(now)
+        self._sums.append(self._last_sum + tokens)
 
     def forget(self, now: float) -> None:
         """Drop what has left the window."""
@@ -112,6 +137,10 @@ class SlidingWindow:
         """Seconds until the newest entry leaves the window."""
         return max(self._times[-1] + self.limits.window - now, 0.0) if self.requests else 0.0
 
+    def until_free(self, now: float, tokens: int) -> float:
+        """Seconds until so many of the tokens in the window have left it."""
+        return self._wait(now, bisect_left(self._sums, self._before + tokens, self._head))
+
     def clear(self) -> None:
         """Forget all, marks too."""
         self._times.clear()
@@ -125,7 +154,7 @@ class SlidingWindow:
             wait = self._wait(now, self._head + excess - 1)
             refusals.append(Refusal("requests", limits.rpm, self.requests, 1, wait))
         if limits.tpm and (excess := self.tokens + tokens - limits.tpm) > 0:
-            wait = self._wait(now, bisect_left(self._sums, self._before + excess, self._head))
+            wait = self.until_free(now, excess)
             refusals.append(Refusal("tokens", limits.tpm, self.tokens, tokens, wait))
         if limits.concurrency and in_flight >= limits.concurrency:
             refusals.append(
@@ -138,47 +167,3 @@ class SlidingWindow:
         if last >= len(self._times):
             return self.limits.window
         return max(self._times[last] + self.limits.window - now, 0.0)
-
-
-@dataclass(slots=True)
-class Gate:
-    """All limits of one account: on arrival, on what was written, on the day."""
-
-    limits: Limits = field(default_factory=Limits)
-    arrivals: SlidingWindow = field(init=False)
-    output: SlidingWindow = field(init=False)
-    day: SlidingWindow = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Begin with empty windows."""
-        self.arrivals, self.output, self.day = (SlidingWindow(self.limits) for _ in range(3))
-        self.set(self.limits)
-
-    def set(self, limits: Limits) -> None:
-        """Change the limits; what was admitted still counts."""
-        self.limits = self.arrivals.limits = limits
-        self.output.limits = Limits(tpm=limits.output_tpm, window=limits.window)
-        self.day.limits = Limits(rpm=limits.rpd, window=DAY)
-
-    def admit(self, now: float, tokens: int, in_flight: int) -> Refusal | None:
-        """Let a request of so many tokens pass, or tell why not."""
-        limits = self.limits
-        if limits.output_tpm and (refusal := self.output.refusal(now, 1, 0)):
-            return replace(refusal, what="output_tokens")
-        if limits.rpd and (refusal := self.day.refusal(now, 0, 0)):
-            return replace(refusal, what="requests_per_day")
-        refusal = self.arrivals.admit(now, tokens, in_flight)
-        if refusal is None and limits.rpd:
-            self.day.note(now, 0)
-        return refusal
-
-    def wrote(self, now: float, tokens: int) -> None:
-        """Count what was written."""
-        if self.limits.output_tpm:
-            self.output.forget(now)
-            self.output.note(now, tokens)
-
-    def clear(self) -> None:
-        """Forget all, marks too."""
-        for window in (self.arrivals, self.output, self.day):
-            window.clear()

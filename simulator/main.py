@@ -14,6 +14,7 @@ from simulator.company import Company
 from simulator.faults import Script
 from simulator.ledger import Ledger
 from simulator.limits import Limits
+from simulator.prices import PRICED_AS
 from simulator.server import serve
 from simulator.strict import Strict, sentence
 
@@ -33,7 +34,10 @@ base URLs, under the address that it tells:
   xai         /xai/v1              chat/completions
   perplexity  /perplexity/v1       responses
   compatible  /compatible/v1       chat/completions, embeddings; errors are words, max_tokens only
-each is an account with the same limits, counted as that provider counts; one ledger for all
+each is an account with the same limits, counted as that provider counts; one ledger for all:
+openai, azure, compatible: input and max_tokens; xai too, mostly with --rps
+anthropic: input that is not cached, on arrival; output as it is written (--output-tpm)
+gemini: input alone; a day (--rpd) ends at midnight in California, elsewhere it is 24 hours
 
 a request with tools is answered by a call, two if the prompt says [parallel]; one with a
 schema by JSON of it; long prompts are cached; prompts may name the tool to be called
@@ -49,8 +53,10 @@ actions:  status (with type, code, message, retry_after), stall, hang, reset (be
 while it runs:
   GET  /_sim/stats     counters, of all accounts and of each
   POST /_sim/script    replace the script
-  POST /_sim/limits    {"rpm": 100, "tpm": 0, "output_tpm": 0, "rpd": 0, "concurrency": 0,
-                       "window": 60}, any of them; with "provider" of that one alone
+  POST /_sim/limits    {"rpm": 100, "tpm": 0, "output_tpm": 0, "rps": 0, "rpd": 0,
+                       "concurrency": 0, "window": 60, "short_windows": [1, 10], "ramp": 0,
+                       "ramp_seconds": 900, "failed_count": false}, any of them; with "provider"
+                       of that one alone
   POST /_sim/reset     forget counters, script, caches and what the windows hold"""
 Model = TypeVar("Model", bound=Strict)
 
@@ -97,9 +103,26 @@ def _parser() -> argparse.ArgumentParser:
     add("--rpm", default=0, help="requests per window and provider; 0: no limit")
     add("--tpm", default=0, help="tokens per window and provider; 0: no limit")
     add("--output-tpm", default=0, help="output tokens per window, as produced; 0: no limit")
+    add("--rps", default=0, help="requests per second; 0: no limit")
     add("--rpd", default=0, help="requests per day; 0: no limit")
     add("--concurrency", default=0, help="requests at once; 0: no limit")
     add("--window", default=60.0, help="seconds")
+    add(
+        "--short-windows",
+        default=(),
+        metavar="SECONDS+…",
+        help="each of these has its part of --rpm, as at Azure 1+10",
+    )
+    add("--ramp", default=0, help="tokens per window above which use may grow by a half at a time")
+    add("--ramp-seconds", default=900.0, help="how long that time is")
+    add("--failed-count", action="store_true", help="what is refused counts as a request")
+    add(
+        "--account",
+        action="append",
+        default=[],
+        metavar="PROVIDER:NAME=VALUE,…",
+        help="other limits of one provider, such as anthropic:rpm=50,output_tpm=8000",
+    )
     add("--latency-ms", default=300.0, help="the mean")
     add("--latency-spread", default=0.3, help="part of the latency, 0 to 1")
     add("--output-tokens", default="20-200", metavar="LO-HI")
@@ -129,23 +152,28 @@ def _company(options: argparse.Namespace) -> Company:
         fewest_tokens=low,
         most_tokens=high,
     )
-    limits = _checked(
-        Limits,
-        rpm=options.rpm,
-        tpm=options.tpm,
-        concurrency=options.concurrency,
-        output_tpm=options.output_tpm,
-        rpd=options.rpd,
-        window=options.window,
-    )
+    limits = _checked(Limits, **{name: getattr(options, name) for name in Limits.model_fields})
     return Company(
         oracle=Oracle(options.seed, spread),
         ledger=Ledger(options.ledger),
         script=_script(options.script, options.seed),
         limits=limits,
+        limits_of=dict(_account(limits, each) for each in options.account),
         api_key=options.api_key,
         overrides=options.model,
     )
+
+
+def _account(limits: Limits, option: str) -> tuple[str, Limits]:
+    """A provider and its own limits, laid over those of all. Raises ValueError."""
+    provider, _, settings = option.partition(":")
+    if provider not in PRICED_AS:
+        raise ValueError(f"--account {option}: the providers are {', '.join(PRICED_AS)}")
+    changes = dict(each.partition("=")[::2] for each in settings.split(","))
+    try:
+        return provider, Limits.model_validate({**limits.model_dump(), **changes})
+    except ValidationError as error:
+        raise ValueError(f"--account {option}: {sentence(error)}") from None
 
 
 def _checked(model: type[Model], **values: Any) -> Model:

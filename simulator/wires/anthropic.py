@@ -8,8 +8,9 @@ from typing import ClassVar, Final
 import orjson
 
 from simulator.call import BadCallError, Call, Problem, Reply
+from simulator.gate import Gate
 from simulator.http import Request, Response
-from simulator.limits import Gate, Refusal, SlidingWindow
+from simulator.limits import Refusal, SlidingWindow
 from simulator.prefixes import FEWEST
 from simulator.shelf import Shelf
 from simulator.wires.anthropic_blocks import events, message
@@ -48,6 +49,11 @@ TYPE_OF_STATUS: Final = {
     529: "overloaded_error",
 }
 API_ERROR: Final = "api_error"
+TOO_STEEP: Final = (
+    "This request would exceed your organization's maximum usage increase rate for input tokens "
+    "per minute. Please scale up your input tokens usage more gradually to stay within the "
+    "acceleration limit."
+)
 THOUSANDS: Final = 1000
 """What is left of tokens is rounded to them."""
 
@@ -123,12 +129,16 @@ class AnthropicMessages(Wire):
 
     def refused(self, refusal: Refusal, model: str, request_id: str) -> Response:
         """A 429 with the wait."""
+        wait = refusal.retry_after
+        if refusal.what == "ramp":
+            problem = Problem(429, TOO_STEEP, code="ramp_limit_exceeded", retry_after=wait)
+            return self.error(problem, request_id)
         what = {"tokens": "input tokens", "output_tokens": "output tokens"}.get(refusal.what)
         words = f"{refusal.limit:,} {what or refusal.what} per minute"
         message = (
             f"This request would exceed your organization's rate limit of {words} (model: {model})."
         )
-        return self.error(Problem(429, message, retry_after=refusal.retry_after), request_id)
+        return self.error(Problem(429, message, retry_after=wait), request_id)
 
     def rate_headers(self, gate: Gate, now: float) -> Mapping[str, str]:
         """What is left; nothing about a limit that is not set."""

@@ -1,5 +1,6 @@
 """Azure's OpenAI: deployments in the path, keys in a header of its own, filters in every answer."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,6 +10,7 @@ import orjson
 
 from simulator.call import BadCallError, Problem, Reply
 from simulator.http import Request, Response
+from simulator.limits import Refusal
 from simulator.wires.openai_chat import ChatBody, OpenAIChat
 from simulator.wires.openai_errors import OpenAIErrors, retry_headers
 from simulator.wires.openai_plain import EmbeddingBody, OpenAIEmbeddings
@@ -58,6 +60,16 @@ class AzureErrors(OpenAIErrors):
         if problem.retry_after is not None:
             response.headers |= retry_headers(problem.retry_after)
         return response
+
+    def refused(self, refusal: Refusal, model: str, request_id: str) -> Response:
+        """A 429 in Azure's words, with the wait."""
+        seconds = math.ceil(refusal.retry_after)
+        rate = "token rate limit" if refusal.what == "tokens" else "call rate limit"
+        message = (
+            f"Requests to the deployment of {model} under Azure OpenAI API have exceeded {rate} "
+            f"of your current pricing tier. Please retry after {seconds} seconds."
+        )
+        return self.error(Problem(429, message, retry_after=refusal.retry_after), request_id)
 
 
 class AzureChat(AzureErrors, OpenAIChat):

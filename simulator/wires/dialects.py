@@ -6,8 +6,8 @@ from typing import ClassVar, Final
 import orjson
 
 from simulator.call import BadCallError, Call, Problem, Reply
+from simulator.gate import Gate
 from simulator.http import Request, Response
-from simulator.limits import Gate
 from simulator.shelf import Shelf
 from simulator.wires.openai_chat import ChatBody, OpenAIChat
 from simulator.wires.openai_chunks import Style

@@ -1,5 +1,6 @@
 """Gemini: keys, reading, errors; its limits are told in the body of a refusal alone."""
 
+import math
 import re
 from typing import Final, Literal
 from urllib.parse import parse_qs, unquote
@@ -38,12 +39,14 @@ STATUSES: Final = {
 }
 CLIENT_ERROR: Final = "FAILED_PRECONDITION"
 INTERNAL: Final = "INTERNAL"
-PER_MINUTE: Final = "GenerateRequestsPerMinutePerProjectPerModel"
+REQUESTS: Final = "generativelanguage.googleapis.com/generate_content_requests"
+INPUT_TOKENS: Final = "generativelanguage.googleapis.com/generate_content_input_token_count"
+PER_MINUTE: Final = (REQUESTS, "GenerateRequestsPerMinutePerProjectPerModel")
 QUOTA_OF_LIMIT: Final = {
-    "tokens": "GenerateContentInputTokensPerModelPerMinute",
-    "requests_per_day": "GenerateRequestsPerDayPerProjectPerModel",
+    "tokens": (INPUT_TOKENS, "GenerateContentInputTokensPerModelPerMinute"),
+    "requests_per_day": (REQUESTS, "GenerateRequestsPerDayPerProjectPerModel"),
 }
-"""All else is requests per minute."""
+"""The metric and the quota; all else is requests per minute."""
 ERROR_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
 QUOTA_FAILURE: Final = "type.googleapis.com/google.rpc.QuotaFailure"
 RETRY_INFO: Final = "type.googleapis.com/google.rpc.RetryInfo"
@@ -74,14 +77,27 @@ class Gemini(Wire):
 
     def refused(self, refusal: Refusal, model: str, request_id: str) -> Response:
         """A 429 with the quota and the wait, and no header."""
+        metric, quota = QUOTA_OF_LIMIT.get(refusal.what, PER_MINUTE)
+        wait = _delay(refusal.retry_after)
         message = (
             "You exceeded your current quota, please check your plan and billing details.\n"
-            f"* Quota exceeded for metric: {refusal.what}, limit: {refusal.limit}, model: {model}\n"
-            f"Please retry in {refusal.retry_after:g}s."
+            f"* Quota exceeded for metric: {metric}, limit: {refusal.limit}, model: {model}\n"
+            f"Please retry in {wait}."
         )
-        quota = QUOTA_OF_LIMIT.get(refusal.what, PER_MINUTE)
-        problem = Problem(429, message, code=quota, retry_after=refusal.retry_after)
-        return self.error(problem, request_id)
+        violation = {
+            "quotaMetric": metric,
+            "quotaId": quota,
+            "quotaDimensions": {"location": "global", "model": model},
+            "quotaValue": str(refusal.limit),
+        }
+        response = self.error(Problem(429, message), request_id)
+        body = orjson.loads(response.body)
+        body["error"]["details"] = [
+            {"@type": QUOTA_FAILURE, "violations": [violation]},
+            {"@type": RETRY_INFO, "retryDelay": wait},
+        ]
+        response.body = orjson.dumps(body)
+        return response
 
 
 class GeminiGenerate(Gemini):
@@ -222,11 +238,17 @@ def _model(name: str) -> Json:
 def _details(problem: Problem) -> list[Json]:
     details: list[Json] = []
     if problem.status == 429:
-        quota = {"quotaId": problem.code or PER_MINUTE, "quotaMetric": "generate_requests"}
+        metric, per_minute = PER_MINUTE
+        quota = {"quotaMetric": metric, "quotaId": problem.code or per_minute}
         details.append({"@type": QUOTA_FAILURE, "violations": [quota]})
     elif problem.code is not None:
         info = {"reason": problem.code, "domain": "googleapis.com"}
         details.append({"@type": ERROR_INFO, **info})
     if problem.retry_after is not None:
-        details.append({"@type": RETRY_INFO, "retryDelay": f"{problem.retry_after:g}s"})
+        details.append({"@type": RETRY_INFO, "retryDelay": _delay(problem.retry_after)})
     return details
+
+
+def _delay(seconds: float) -> str:
+    """Rounded up to the millisecond: who obeys is not refused again."""
+    return f"{math.ceil(seconds * 1000) / 1000:g}s"

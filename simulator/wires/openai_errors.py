@@ -7,8 +7,9 @@ from typing import Final
 import orjson
 
 from simulator.call import BadCallError, Problem
+from simulator.gate import Gate
 from simulator.http import Request, Response
-from simulator.limits import Gate, Refusal
+from simulator.limits import Refusal
 from simulator.wires.wire import Wire, bearer
 
 SERVER_ERROR: Final = ("server_error", None)
@@ -26,6 +27,16 @@ ERROR_OF_STATUS: Final = {
 """The type and code of a script's error that gives neither."""
 ERROR_TYPE_OF_LIMIT: Final = {"tokens": "tokens"}
 """OpenAI tells requests and tokens apart; all else is requests."""
+WORDS_OF_LIMIT: Final = {
+    "requests": "requests per min (RPM)",
+    "tokens": "tokens per min (TPM)",
+    "requests_per_second": "requests per second (RPS)",
+    "requests_per_day": "requests per day (RPD)",
+}
+SLOW_DOWN: Final = (
+    "Slow down: your use has grown faster than the service can follow. Go back to your earlier "
+    "rate, keep it for at least 15 minutes and then grow step by step."
+)
 
 
 class OpenAIErrors(Wire):
@@ -55,14 +66,18 @@ class OpenAIErrors(Wire):
         return response
 
     def refused(self, refusal: Refusal, model: str, request_id: str) -> Response:
-        """A 429 with the wait."""
+        """A 429 with the wait; who grows too fast gets a 503."""
+        wait = refusal.retry_after
+        if refusal.what == "ramp":
+            problem = Problem(503, SLOW_DOWN, SERVER_ERROR[0], "slow_down", retry_after=wait)
+            return self.error(problem, request_id)
+        what = WORDS_OF_LIMIT.get(refusal.what, refusal.what)
         message = (
-            f"Rate limit reached for {model} on {refusal.what}: Limit {refusal.limit}, "
+            f"Rate limit reached for {model} on {what}: Limit {refusal.limit}, "
             f"Used {refusal.used}, Requested {refusal.requested}. "
-            f"Please try again in {duration(refusal.retry_after)}."
+            f"Please try again in {duration(wait)}."
         )
         kind = ERROR_TYPE_OF_LIMIT.get(refusal.what, "requests")
-        wait = refusal.retry_after
         problem = Problem(429, message, kind, "rate_limit_exceeded", retry_after=wait)
         return self.error(problem, request_id)
 

@@ -8,8 +8,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from simulator.call import BadCallError, Call, Problem, Reply, Tool
+from simulator.gate import Gate
 from simulator.http import Request, Response
-from simulator.limits import Gate, Refusal
+from simulator.limits import Refusal
 from simulator.shelf import Shelf
 from simulator.strict import sentence
 

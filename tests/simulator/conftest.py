@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from simulator.limits import Limits
 from tests.simulator.process import Simulator, running_simulator
 
-UNLIMITED = {"rpm": 0, "tpm": 0, "output_tpm": 0, "rpd": 0, "concurrency": 0, "window": 60.0}
+UNLIMITED = Limits().model_dump()
 
 
 @pytest.fixture(scope="session")

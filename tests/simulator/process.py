@@ -52,7 +52,7 @@ class Simulator:
     async def script(self, *rules: dict[str, Any]) -> None:
         await self.post("script", list(rules))
 
-    async def limit(self, **limits: float) -> None:
+    async def limit(self, **limits: Any) -> None:
         await self.post("limits", limits)
 
     async def post(self, name: str, value: Any) -> Any:

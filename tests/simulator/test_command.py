@@ -35,6 +35,9 @@ async def test_a_script_file_and_limits_hold_from_the_start(tmp_path: Path) -> N
     [
         (("--rpm", "-1"), "--rpm"),
         (("--window", "0"), "--window"),
+        (("--short-windows", "1+none"), "--short-windows"),
+        (("--account", "nobody:rpm=1"), "--account nobody:rpm=1"),
+        (("--account", "xai:rpm=many"), "--account xai:rpm=many"),
         (("--latency-spread", "2"), "--latency-spread"),
         (("--output-tokens", "9-2"), "--output-tokens"),
         (("--port", "70000"), "--port"),
