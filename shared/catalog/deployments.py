@@ -78,6 +78,8 @@ class Provider:
     """The server knows `max_tokens` and no `max_completion_tokens`."""
     queue: str | None = None
     """The Celery queue, where several share one; its id where absent."""
+    service_tier: str | None = None
+    """The tier that every request asks for, so that no other's price holds; absent: none."""
     price_provider: str | None = None
     """Its name in the price data, where that differs."""
     prices: Prices | None = None

@@ -19,7 +19,9 @@ UPSTREAM: Final = "upstream"
 MODEST: Final[Mapping[str, Any]] = {"context_window": 32_768, "max_output": 4096}
 """Of a model that a provider's row lists and no row describes."""
 FREE: Final[Mapping[str, Any]] = {"prices": {}}
-"""Beside that, unless it is told what the model costs."""
+"""Beside that at one's own servers, unless it is told what the model costs."""
+CREDENTIALS: Final = ("key_variables", "header_variables", "location_variables")
+"""Who wants any of these is no server of one's own: it sends a bill."""
 NOTHING_SET: Final[Mapping[str, str]] = {}
 T = TypeVar("T")
 
@@ -99,9 +101,15 @@ def _add_listed_models(source: str, table: dict[str, Any]) -> None:
         for name in listed:
             described = table["models"].get(name, {})
             if "provider" not in described and "context_window" not in described:
-                price = {} if "price_model" in described else FREE
-                modest = {"provider": provider_id, **MODEST, **price}
+                priced = "price_model" in described or _is_billed(table, name)
+                modest = {"provider": provider_id, **MODEST, **({} if priced else FREE)}
                 table["models"][name] = {**modest, **described}
+
+
+def _is_billed(table: dict[str, Any], model: str) -> bool:
+    """Whether anybody who lists it may ask money for it: then somebody must say how much."""
+    serving = (row for row in table["providers"].values() if model in _texts(row.get("models")))
+    return any(row.get(each) for row in serving for each in CREDENTIALS)
 
 
 def _set_addresses(

@@ -9,11 +9,14 @@ from shared.catalog.aliases import variables_of
 from shared.catalog.deployments import Capability, Limits, route_of
 from shared.catalog.load import load_catalog
 from shared.catalog.prices import Prices
+from shared.catalog.pricing import price_of, unpriced
 from shared.catalog.wires import UNSUPPORTED, USER_ID
+from shared.domain.clock import SystemClock
 from shared.domain.errors import ConfigurationError, UnknownModelError
-from shared.domain.generation import RequestKind
+from shared.domain.generation import RequestKind, Usage
 
 CATALOG = load_catalog()
+NOW = SystemClock().now()
 PAPERS = Path(__file__).parents[2] / "docs"
 
 
@@ -99,6 +102,25 @@ def test_one_row_makes_a_compatible_server_serve_its_models(tmp_path: Path) -> N
     assert llama.prices == Prices()
     served_by = [each.provider.id for each in catalog.plan("gpt-4.1-mini")]
     assert served_by == ["openai", "azure", "ollama"]
+
+
+def test_nothing_is_free_that_somebody_may_send_a_bill_for(tmp_path: Path) -> None:
+    at_home = "[providers.ollama]\nadapter = 'openai'\nmodels = ['llama-4']\n"
+    paid = (
+        "[providers.acme]\nadapter = 'openai'\nkey_variables = ['ACME_API_KEY']\n"
+        "models = ['llama-4', 'gpt-5']\nprice_provider = 'openai'\n"
+    )
+    catalog = load_catalog(overlay(tmp_path, at_home + paid))
+    assert [line.partition(":")[0] for line in unpriced(catalog, NOW)] == ["models.llama-4"] * 2
+    [listed] = catalog.plan("gpt-5")
+    assert price_of(listed, Usage(input_tokens=10**6), NOW).cost_nano == 1_250_000_000
+    named = "[providers.ollama.prices]\n[providers.acme.prices]\ninput = '2'\n"
+    priced = load_catalog(overlay(tmp_path, at_home + paid + named))
+    assert unpriced(priced, NOW) == []
+    costs = [
+        price_of(each, Usage(input_tokens=10**6), NOW).cost_nano for each in priced.plan("llama-4")
+    ]
+    assert costs == [0, 2_000_000_000]
 
 
 @pytest.mark.parametrize("paper", ["providers.md", "add-a-provider.md"])

@@ -51,9 +51,14 @@ class AnthropicAdapter:
         connections: int,
         connect_timeout: float,
         clock: Clock,
+        service_tier: str | None = None,
     ) -> None:
-        """Must be made on the event loop that will use it. `base_url`: without its `/v1`."""
+        """Must be made on the event loop that will use it. `base_url`: without its `/v1`.
+
+        `service_tier`: what each message asks for.
+        """
         self._clock = clock
+        self._tier = {"service_tier": service_tier} if service_tier else {}
         self._connect_timeout = connect_timeout
         self._client = DeafClient(
             api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
@@ -73,7 +78,8 @@ class AnthropicAdapter:
         told: Told | None = None,
     ) -> Answer:
         """One POST /v1/messages; see Adapter.complete."""
-        content = orjson.dumps(to_wire(request, model, stream=told is not None))
+        body = to_wire(request, model, stream=told is not None)
+        content = orjson.dumps({**body, **self._tier})
         options: anthropic.RequestOptions = {
             "headers": {"x-client-request-id": attempt_id},
             "timeout": httpx2.Timeout(timeout, connect=min(timeout, self._connect_timeout)),

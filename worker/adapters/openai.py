@@ -21,6 +21,7 @@ CHAT: Final = Form(
     from_wire=lambda body, _: openai_wire.from_wire(body),
     assembler=ChatAssembler,
     stream_options=WITH_USAGE,
+    has_tiers=True,
 )
 FORMS: Final[Mapping[RequestKind, Form]] = {
     RequestKind.CHAT: CHAT,
@@ -59,7 +60,7 @@ class DeafClient(Deaf, openai.AsyncOpenAI):
 class OpenAIAdapter(FamilyAdapter):
     """One OpenAI-compatible server under one key."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of its row
         self,
         *,
         base_url: str,
@@ -68,10 +69,12 @@ class OpenAIAdapter(FamilyAdapter):
         connect_timeout: float,
         clock: Clock,
         legacy_max_tokens: bool = False,
+        service_tier: str | None = None,
     ) -> None:
         """Must be made on the event loop that will use it.
 
         `legacy_max_tokens`: the server knows `max_tokens` only, not `max_completion_tokens`.
+        `service_tier`: what each chat asks for.
         """
         client = DeafClient(
             api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
@@ -80,4 +83,6 @@ class OpenAIAdapter(FamilyAdapter):
             http_client=http_client(connections),
         )
         forms = LEGACY_FORMS if legacy_max_tokens else FORMS
-        super().__init__(client, forms, connect_timeout=connect_timeout, clock=clock)
+        super().__init__(
+            client, forms, connect_timeout=connect_timeout, clock=clock, service_tier=service_tier
+        )

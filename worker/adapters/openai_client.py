@@ -39,6 +39,8 @@ class Form:
     assembler: Callable[[], Assembler] | None = None
     """None: its answer comes whole only."""
     stream_options: Mapping[str, Any] = field(default_factory=dict)
+    has_tiers: bool = False
+    """It takes a `service_tier`."""
 
 
 class Deaf:
@@ -70,9 +72,11 @@ class FamilyAdapter:
         *,
         connect_timeout: float,
         clock: Clock,
+        service_tier: str | None = None,
     ) -> None:
         self._client = client
         self._forms = forms
+        self._tier = {"service_tier": service_tier} if service_tier else {}
         self._connect_timeout = connect_timeout
         self._clock = clock
 
@@ -90,7 +94,8 @@ class FamilyAdapter:
         if form is None:
             message = f"this provider's wire has no requests of kind {request.kind}"
             raise CallError(FailureKind.BAD_REQUEST, message)
-        send = partial(self._send, form, form.to_wire(request, model), attempt_id, timeout)
+        body = {**form.to_wire(request, model), **(self._tier if form.has_tiers else {})}
+        send = partial(self._send, form, body, attempt_id, timeout)
         with self._in_our_words():
             if told is None or form.assembler is None:
                 async with asyncio.timeout(timeout):

@@ -43,13 +43,15 @@ class Line(TypedDict):
 def _openai(provider: Provider, line: Line) -> Adapter:
     from worker.adapters.openai import OpenAIAdapter  # noqa: PLC0415
 
-    return OpenAIAdapter(**line, legacy_max_tokens=provider.legacy_max_tokens)
+    return OpenAIAdapter(
+        **line, legacy_max_tokens=provider.legacy_max_tokens, service_tier=provider.service_tier
+    )
 
 
-def _responses(_: Provider, line: Line) -> Adapter:
+def _responses(provider: Provider, line: Line) -> Adapter:
     from worker.adapters.responses import ResponsesAdapter  # noqa: PLC0415
 
-    return ResponsesAdapter(**line)
+    return ResponsesAdapter(**line, service_tier=provider.service_tier)
 
 
 def _azure(provider: Provider, line: Line) -> Adapter:
@@ -58,10 +60,10 @@ def _azure(provider: Provider, line: Line) -> Adapter:
     return AzureAdapter(**line, api_version=provider.api_version or "")
 
 
-def _anthropic(_: Provider, line: Line) -> Adapter:
+def _anthropic(provider: Provider, line: Line) -> Adapter:
     from worker.adapters.anthropic import AnthropicAdapter  # noqa: PLC0415
 
-    return AnthropicAdapter(**line)
+    return AnthropicAdapter(**line, service_tier=provider.service_tier)
 
 
 def _gemini(provider: Provider, line: Line) -> Adapter:

@@ -19,6 +19,7 @@ FORMS: Final[Mapping[RequestKind, Form]] = {
         to_wire=responses_wire.to_wire,
         from_wire=lambda body, _: responses_wire.from_wire(body),
         assembler=ResponseAssembler,
+        has_tiers=True,
     ),
 }
 
@@ -34,12 +35,15 @@ class ResponsesAdapter(FamilyAdapter):
         connections: int,
         connect_timeout: float,
         clock: Clock,
+        service_tier: str | None = None,
     ) -> None:
-        """Must be made on the event loop that will use it."""
+        """Must be made on the event loop that will use it. `service_tier`: what each asks for."""
         client = DeafClient(
             api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
             base_url=base_url,
             max_retries=0,
             http_client=http_client(connections),
         )
-        super().__init__(client, FORMS, connect_timeout=connect_timeout, clock=clock)
+        super().__init__(
+            client, FORMS, connect_timeout=connect_timeout, clock=clock, service_tier=service_tier
+        )
