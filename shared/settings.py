@@ -97,6 +97,21 @@ class DispatchSettings(Frozen):
     """Attempt ids per message from a deep backlog."""
 
 
+class BreakerSettings(Frozen):
+    """When a deployment that fails is left alone, and for how long; seconds."""
+
+    calls: int = Field(default=10, gt=0)
+    """In the window; fewer say nothing."""
+    share: float = Field(default=0.5, gt=0, le=1)
+    """Of them that failed."""
+    window: float = Field(default=30.0, gt=0)
+    shortest: float = Field(default=10.0, gt=0)
+    """The first pause; each further one is twice as long."""
+    longest: float = Field(default=120.0, gt=0)
+    probe: float = Field(default=60.0, gt=0)
+    """The call that finds out is awaited so long before another may."""
+
+
 class WorkerSettings(Frozen):
     """One worker process."""
 
@@ -176,6 +191,7 @@ class Settings(BaseSettings):
     """auto: JSON lines, but for people where stderr is a terminal."""
     lease: LeaseSettings = LeaseSettings()
     dispatch: DispatchSettings = DispatchSettings()
+    breaker: BreakerSettings = BreakerSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
     stream: StreamSettings = StreamSettings()

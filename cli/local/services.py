@@ -13,7 +13,7 @@ from cli.local.environment import Surroundings
 from cli.stack.child import Command
 from cli.stack.service import Service
 from shared.broker.messages import ISOLATED_QUEUE, UPKEEP_QUEUE
-from shared.catalog.deployments import Limits
+from shared.catalog.limits import Limits
 from shared.db.engine import Database
 
 SLOTS: Final = 500
@@ -151,11 +151,12 @@ def _worker(
         sys.executable, "-m", "celery", "-q", "-A", "worker.main", "worker", "-P", "custom",
         "-c", str(slots), "-Q", queues, "-n", f"{name}@%h", "-l", "WARNING",
     ]  # fmt: skip
-    first_queue = queues.partition(",")[0]
+    # A worker takes no queue of which it can call nobody; the last is no provider's.
+    own_queue = queues.rpartition(",")[2]
     return Service(
         name=name,
         command=Command(argv=argv, env=env),
-        ready=_registered(foundation, first_queue, number),
+        ready=_registered(foundation, own_queue, number),
         start_timeout=START_TIMEOUT,
     )
 

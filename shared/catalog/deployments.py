@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 
+from shared.catalog.limits import Limits
 from shared.catalog.prices import Prices
 from shared.domain.errors import UnknownModelError
 from shared.domain.generation import RequestKind
@@ -20,22 +21,6 @@ Score = Annotated[int, Field(ge=1, le=5)]
 USUAL_SCORE: Final = 3
 DEFAULT_NAME: Final = "default"
 """The alias of the model of jobs that name none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a provider grants one deployment; 0 means no limit of that kind."""
-
-    requests: NonNegativeInt = 0
-    """Per window."""
-    tokens: NonNegativeInt = 0
-    """Per window."""
-    concurrency: NonNegativeInt = 0
-    window: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    """Seconds."""
-    margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
-    """The part of a limit left unused: `margin * window` seconds of jitter on the way to the
-    provider cannot bring two windows together."""
 
 
 class Capability(StrEnum):
@@ -76,6 +61,12 @@ class Provider:
     """Fields of a request that its wire has and it does not take."""
     legacy_max_tokens: bool = False
     """The server knows `max_tokens` and no `max_completion_tokens`."""
+    fetches_urls: bool = False
+    """A public service that may be sent a caller's URL of an image; others get the bytes."""
+    header_variables: dict[str, str] = field(default_factory=dict, hash=False)
+    """Headers of every call to the variables that hold them; one that is not set is not sent."""
+    location_variables: tuple[str, ...] = ()
+    """Where Vertex is called: the first of these that is set."""
     queue: str | None = None
     """The Celery queue, where several share one; its id where absent."""
     service_tier: str | None = None
@@ -93,6 +84,13 @@ class Provider:
     def queue_name(self) -> str:
         """The Celery queue that its work goes through."""
         return self.queue or self.id
+
+    @property
+    def other_variables(self) -> tuple[str, ...]:
+        """What the environment may say of it beside its key and its models."""
+        return (
+            *self.base_url_variables, *self.location_variables, *self.header_variables.values()
+        )  # fmt: skip
 
     @property
     def variables(self) -> dict[Tier, str]:

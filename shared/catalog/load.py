@@ -1,5 +1,6 @@
 """Read the catalog: catalog.toml, the overlay on it, and what the environment adds."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -9,10 +10,15 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from shared.catalog.aliases import DEFAULT_PROVIDER_VARIABLE, aliases_of
-from shared.catalog.deployments import Catalog, Limits, Model, Provider
+from shared.catalog.deployments import REHEARSAL_PREFIX, Catalog, Model, Provider
+from shared.catalog.limits import Limits, limits_row
 from shared.domain.errors import ConfigurationError
 
 SECTIONS: Final = ("providers", "models", "deployments", "limits", "aliases", "routes")
+PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+PROVIDER_ID_RULE: Final = "up to 64 letters, digits, dots, dashes and underscores are wanted"
+RESERVED: Final = frozenset({"isolated", "upkeep"})
+"""Queues that are no provider's."""
 OF_NAMES: Final = frozenset({"aliases"})
 """Sections of plain names; the others hold tables."""
 UPSTREAM: Final = "upstream"
@@ -48,18 +54,26 @@ def load_catalog(
         providers=_entries(source, table, "providers", Provider),
         models=_entries(source, table, "models", Model),
         limits={
-            name: _entry(source, f"limits.{name}", Limits, values)
-            for name, values in table["limits"].items()
+            name: _entry(source, f"limits.{name}", Limits, limits_row(table["limits"], name))
+            for name in table["limits"]
         },
         upstreams={
             name: _upstream(source, name, values) for name, values in table["deployments"].items()
         },
-        preferred=variables.get(DEFAULT_PROVIDER_VARIABLE, "").strip() or None,
+        preferred=_preferred(table, variables.get(DEFAULT_PROVIDER_VARIABLE, "").strip()),
         routes=table["routes"],
     )
+    _check_ids(source, catalog)
     _check_names(source, catalog)
     catalog.aliases.update(aliases_of(catalog, source, table["aliases"], variables))
     return catalog
+
+
+def _preferred(table: dict[str, Any], named: str) -> str | None:
+    """The provider of that id, or whose models' variables begin so: `grok` is xai."""
+    rows = table["providers"]
+    by_prefix = {str(row.get("variable_prefix", "")).lower(): name for name, row in rows.items()}
+    return named if named in rows else by_prefix.get(named.lower(), named) if named else None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -126,6 +140,27 @@ def _set_addresses(
 def _texts(values: Any) -> Iterable[str]:
     """What is a list of texts; what is not is told when the row is read."""
     return values if isinstance(values, list) else ()
+
+
+def _check_ids(source: str, catalog: Catalog) -> None:
+    """Ids can stand in queues, deployments, routes and addresses. Raises ConfigurationError."""
+    for provider in catalog.providers.values():
+        if not PROVIDER_ID.fullmatch(provider.id):
+            message = f"{source}: providers.{provider.id}: {PROVIDER_ID_RULE}"
+            raise ConfigurationError(message)
+        if not PROVIDER_ID.fullmatch(provider.queue_name) or provider.queue_name in RESERVED:
+            taken = " and ".join(sorted(RESERVED))
+            message = (
+                f"{source}: providers.{provider.id}: its queue cannot be called "
+                f"{provider.queue_name!r}; {taken} are taken, else as for ids: {PROVIDER_ID_RULE}"
+            )
+            raise ConfigurationError(message)
+    for name in catalog.models:
+        if name.startswith(REHEARSAL_PREFIX):
+            message = (
+                f"{source}: models.{name}: {REHEARSAL_PREFIX!r} begins the routes of rehearsals"
+            )
+            raise ConfigurationError(message)
 
 
 def _check_names(source: str, catalog: Catalog) -> None:

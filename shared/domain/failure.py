@@ -37,6 +37,15 @@ class FailureKind(StrEnum):
     """Our own fault: a bug in an adapter, never blamed on the provider."""
 
 
+class Blame(StrEnum):
+    """What the end of a call says about its provider."""
+
+    ANSWERED = "ok"
+    """It works, whether the caller liked the answer or not."""
+    FAILED = "failed"
+    NOTHING = "nothing"
+
+
 class Verdict(StrEnum):
     """What becomes of the job."""
 
@@ -97,3 +106,29 @@ ATTEMPT_ENDS: Final[dict[FailureKind, AttemptState]] = {
     FailureKind.INTERNAL: AttemptState.UNKNOWN,
 }
 """How the attempt closes: without a bill, or charged at its hold."""
+
+BLAME: Final[dict[FailureKind, Blame]] = {
+    FailureKind.RATE_LIMITED: Blame.ANSWERED,
+    FailureKind.SLOW_DOWN: Blame.ANSWERED,
+    FailureKind.QUOTA: Blame.ANSWERED,
+    FailureKind.AUTH: Blame.ANSWERED,
+    FailureKind.NOT_FOUND: Blame.ANSWERED,
+    FailureKind.CONTEXT_LENGTH: Blame.ANSWERED,
+    FailureKind.TOO_LARGE: Blame.ANSWERED,
+    FailureKind.CONTENT_FILTERED: Blame.ANSWERED,
+    FailureKind.BAD_REQUEST: Blame.ANSWERED,
+    FailureKind.INVALID_OUTPUT: Blame.ANSWERED,
+    FailureKind.OVERLOADED: Blame.FAILED,
+    FailureKind.SERVER: Blame.FAILED,
+    FailureKind.TIMEOUT: Blame.FAILED,
+    FailureKind.CONNECTION: Blame.FAILED,
+    FailureKind.UNREACHABLE: Blame.FAILED,
+    FailureKind.BAD_RESPONSE: Blame.FAILED,
+    FailureKind.UNFETCHED: Blame.NOTHING,
+    FailureKind.INTERRUPTED: Blame.NOTHING,
+    FailureKind.INTERNAL: Blame.NOTHING,
+}
+"""What a deployment's breaker counts."""
+
+NEVER_ARRIVED: Final = frozenset({FailureKind.UNREACHABLE, FailureKind.UNFETCHED})
+"""The provider saw nothing of such a call: its permit comes back."""

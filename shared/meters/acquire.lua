@@ -1,154 +1,96 @@
--- Let as many of the wanted attempts go as the deployment's quota and the fleet allow now.
--- All in one script: what is checked is taken, and nothing is taken that is not granted.
+-- Let as many of the wanted attempts go as the deployment's quota, its breaker and the fleet allow
+-- now. All in one script: what is checked is taken, and nothing is taken that is not granted.
 --
--- KEYS  1 meter (hash)  2 log of the window (hash)  3 slots of the deployment (zset)
---       4 slots of the queue (zset)
---       5 sentinel: since when Redis remembers, microseconds; absent after a loss of its memory
--- ARGV  1 requests per window  2 tokens per window  3 concurrency  (0: no limit)
---       4 window, microseconds  5 margin, thousandths  6 slices of the window's log
---       7 slots of the queue's workers  8 slot expiry, milliseconds
---       9 'doubt' when the caller lost its connection: what was granted may be forgotten
---       10.. pairs: attempt id, tokens
--- Returns {granted, wait in milliseconds, what binds}; granted -1: the sentinel is absent.
---
--- Two hands on each limit (docs/decisions/0009). The log counts what the last window admitted,
--- in slices, and is the guard: it never lets a window have more than the limit. The bucket only
--- spreads: it refills at the limit's rate, so that permits come evenly and not in one burst.
-local THOUSAND = 1000
-local alive_since = tonumber(redis.call('GET', KEYS[5]) or nil)
-if not alive_since then return {-1, 0, 'memory_lost'} end
+-- KEYS  1 meter (hash)  2 slots of the deployment (zset)  3 slots of the queue (zset)
+--       4 sentinel: since when Redis remembers, microseconds; absent after a loss of its memory
+--       5 what each open attempt took (hash)  6 breaker (hash)  7 what was learned (hash)
+--       8.. one per gauge (hash)
+-- ARGV  1 concurrency (0: no limit)  2 slots of the queue's workers  3 slot expiry, milliseconds
+--       4 'doubt' when the caller lost its connection: what was granted may be forgotten
+--       5 how long a probe may be out, microseconds  6 the longest of what the gauges count,
+--       microseconds  7.. the gauges (gauges.lua)
+--       then for each attempt: id, input tokens, most output tokens, its need of each gauge
+-- Returns {granted, wait in milliseconds, what binds, and the learned factors of input and of
+-- output, in thousandths}; granted -1: the sentinel is absent.
+local alive_since = tonumber(redis.call('GET', KEYS[4]))
+if not alive_since then return {-1, 0, 'memory_lost', 0, 0} end
 
-local limits = {requests = tonumber(ARGV[1]), tokens = tonumber(ARGV[2])}
-local window, slices = tonumber(ARGV[4]), tonumber(ARGV[6])
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
--- A permit counts for the window and for the margin: so much may requests be late on their way
--- without two windows coming together.
-local counted = window * THOUSAND / (THOUSAND - tonumber(ARGV[5]))
-local width = math.max(math.ceil(counted / slices), 1)
-local current = math.floor(now / width)
-
-local function whole(number) return string.format('%.0f', number) end
-
-local meter = redis.call('HMGET', KEYS[1], 'at', 'requests', 'tokens', 'blocked_until')
-local log = redis.call('HMGET', KEYS[2], 'slice', 'width', 'requests', 'tokens')
-local used = {requests = tonumber(log[3]) or 0, tokens = tonumber(log[4]) or 0}
-local level = {requests = tonumber(meter[2]), tokens = tonumber(meter[3])}
-local seen = tonumber(log[1])
-local known = seen ~= nil and tonumber(log[2]) == width
-
--- Nobody knows what the last window had: take the quota for used up, evenly.
-local function presume_full()
-    redis.call('DEL', KEYS[2])
-    level = {requests = 0, tokens = 0}
-    for name, limit in pairs(limits) do
-        local fields = {}
-        for i = 1, slices do
-            fields[2 * i - 1] = name .. whole(current - slices + i)
-            fields[2 * i] = whole(math.floor(limit * i / slices) - math.floor(limit * (i - 1) / slices))
-        end
-        redis.call('HSET', KEYS[2], unpack(fields))
-        used[name] = limit
+local concurrency, fleet, slot_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local meter = redis.call('HMGET', KEYS[1], 'at', 'blocked_until', 'cut', 'cut_at')
+local used_at = tonumber(meter[1]) or 0
+local gauges, first = gauges_of(8, 7)
+local elapsed = math.max(now - used_at, 0)
+local per_mille = pace(tonumber(meter[3]), tonumber(meter[4]))
+for i, gauge in ipairs(gauges) do
+    local counted = tonumber(ARGV[6 + (i - 1) * FIELDS + 5])
+    if not gauge.known() then
+        local forgotten = now - alive_since < counted or elapsed < counted
+        if gauge.has_memory() or forgotten then gauge.presume_full() else gauge.start_anew() end
+    elseif ARGV[4] == 'doubt' and gauge.presume_full then
+        gauge.presume_full()
     end
-end
-
-local function forget_slice(slice)
-    for name in pairs(limits) do
-        local field = name .. whole(slice)
-        used[name] = used[name] - (tonumber(redis.call('HGET', KEYS[2], field)) or 0)
-        redis.call('HDEL', KEYS[2], field)
-    end
-end
-
-local function start_anew()
-    redis.call('DEL', KEYS[2])
-    used = {requests = 0, tokens = 0}
-end
-
-if ARGV[9] == 'doubt' or (not known and now - alive_since < counted) then
-    presume_full()
-elseif not known or current - seen > slices then
-    start_anew()
-else
-    for slice = seen - slices, current - slices - 1 do forget_slice(slice) end
-end
-
--- A bucket holds a hundredth of the limit, and in a short window what 0.2 s refill: a slow turn
--- of the dispatcher on a busy machine. Units: one permit is `window`, a microsecond refills
--- `limit`. A request larger than the bucket passes when it is full, and leaves a debt.
-local elapsed = math.min(math.max(now - (tonumber(meter[1]) or 0), 0), window)
-local part = math.min(math.max(0.01, 200000 / window), 0.2)
-local capacity = {}
-for name, limit in pairs(limits) do
-    capacity[name] = math.max(math.ceil(limit * part), 1) * window
-    level[name] = math.min((level[name] or capacity[name]) + elapsed * limit, capacity[name])
-end
-
-local function bucket_wait(name, need)
-    local lacking = math.min(need * window, capacity[name]) - level[name]
-    return math.max(math.ceil(lacking / limits[name]), 0)
-end
-
-local function log_wait(name, need)
-    local excess, slice = used[name] + need - limits[name], current - slices
-    if excess <= 0 then return 0 end
-    while excess > 0 and slice <= current do
-        excess = excess - (tonumber(redis.call('HGET', KEYS[2], name .. whole(slice))) or 0)
-        slice = slice + 1
-    end
-    return (slice + slices) * width - now
-end
-
-local function wait_for(name, need)
-    if limits[name] == 0 then return 0 end
-    return math.max(bucket_wait(name, need), log_wait(name, need))
+    gauge.refill(elapsed, per_mille)
 end
 
 local now_ms = math.floor(now / THOUSAND)
+local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now_ms)
+if #expired > 0 then
+    in_parts('ZREM', KEYS[2], expired)
+    in_parts('HDEL', KEYS[5], expired)
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now_ms)
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now_ms)
-local free, free_name = tonumber(ARGV[7]) - redis.call('ZCARD', KEYS[4]), 'workers'
-if tonumber(ARGV[3]) > 0 then
-    local left = tonumber(ARGV[3]) - redis.call('ZCARD', KEYS[3])
+local free, free_name = fleet - redis.call('ZCARD', KEYS[3]), 'workers'
+if concurrency > 0 then
+    local left = concurrency - redis.call('ZCARD', KEYS[2])
     if left < free then free, free_name = left, 'concurrency' end
 end
 
+-- An open breaker lets nobody pass, and one that may close again one attempt at a time.
+local breaker = redis.call('HMGET', KEYS[6], 'open_until', 'probe_until')
+local probing = breaker[1] and true or false
+local shut = math.max(tonumber(breaker[1]) or 0, tonumber(breaker[2]) or 0)
+local blocked_until = tonumber(meter[2]) or 0
+
 local granted, wait, binding = 0, 0, ''
-local taken = {requests = 0, tokens = 0}
-local blocked = math.max((tonumber(meter[4]) or 0) - now, 0)
-local expiry = now_ms + tonumber(ARGV[8])
-for i = 10, #ARGV, 2 do
-    local need = {requests = 1, tokens = tonumber(ARGV[i + 1])}
-    -- More than the whole limit passes at an untouched window.
-    if limits.tokens > 0 then need.tokens = math.min(need.tokens, limits.tokens) end
-    wait, binding = blocked, blocked > 0 and 'blocked' or ''
-    for _, name in ipairs({'requests', 'tokens'}) do
-        local micros = wait_for(name, need[name])
-        if micros > wait then wait, binding = micros, name end
+local expiry = whole(now_ms + slot_ms)
+local slots, records = {}, {}
+local stride = 3 + #gauges
+for i = first, #ARGV, stride do
+    wait, binding = 0, ''
+    if blocked_until > now then wait, binding = blocked_until - now, 'blocked' end
+    if shut - now > wait then wait, binding = shut - now, 'breaker' end
+    local needs = {}
+    for j, gauge in ipairs(gauges) do
+        needs[j] = gauge.clip(tonumber(ARGV[i + 2 + j]))
+        local micros = gauge.wait(needs[j])
+        if micros > wait then wait, binding = micros, gauge.name end
     end
     if wait > 0 then break end
     if free <= 0 then binding = free_name break end
-    for name, amount in pairs(need) do
-        level[name] = level[name] - amount * window
-        used[name] = used[name] + amount
-        taken[name] = taken[name] + amount
+    local record = {whole(now), ARGV[i + 1], ARGV[i + 2]}
+    for j, gauge in ipairs(gauges) do
+        gauge.take(needs[j])
+        record[3 + j] = gauge.name .. '=' .. whole(needs[j])
     end
-    free = free - 1
-    granted = granted + 1
-    redis.call('ZADD', KEYS[3], expiry, ARGV[i])
-    redis.call('ZADD', KEYS[4], expiry, ARGV[i])
+    free, granted = free - 1, granted + 1
+    slots[2 * granted - 1], slots[2 * granted] = expiry, ARGV[i]
+    records[2 * granted - 1], records[2 * granted] = ARGV[i], table.concat(record, ' ')
+    if probing then
+        shut = now + tonumber(ARGV[5])
+        redis.call('HSET', KEYS[6], 'probe', ARGV[i], 'probe_until', whole(shut))
+    end
 end
 
-redis.call('HSET', KEYS[1], 'at', whole(now),
-           'requests', whole(level.requests), 'tokens', whole(level.tokens))
-redis.call('HSET', KEYS[2], 'slice', whole(current), 'width', whole(width),
-           'requests', whole(used.requests), 'tokens', whole(used.tokens))
-if granted > 0 then
-    for name, amount in pairs(taken) do
-        redis.call('HINCRBY', KEYS[2], name .. whole(current), whole(amount))
-    end
-end
-local lifetime = math.ceil(2 * counted / THOUSAND) + 3600000
+in_parts('ZADD', KEYS[2], slots)
+in_parts('ZADD', KEYS[3], slots)
+in_parts('HSET', KEYS[5], records)
+local lifetime = whole(math.ceil(2 * tonumber(ARGV[6]) / THOUSAND) + 3600000)
+redis.call('HSET', KEYS[1], 'at', whole(now))
 redis.call('PEXPIRE', KEYS[1], lifetime)
-redis.call('PEXPIRE', KEYS[2], lifetime)
-return {granted, math.ceil(wait / THOUSAND), binding}
+if granted > 0 then redis.call('PEXPIRE', KEYS[5], lifetime) end
+for _, gauge in ipairs(gauges) do gauge.save(lifetime) end
+local learned = redis.call('HMGET', KEYS[7], 'input', 'output', 'most')
+local input = tonumber(learned[1]) or 1
+local output = learned[3] and tonumber(learned[2]) / tonumber(learned[3]) or 1
+return {granted, math.ceil(wait / THOUSAND), binding,
+        math.ceil(input * THOUSAND), math.ceil(output * THOUSAND)}

@@ -1,34 +1,29 @@
 """The quota meter of a deployment, shared by all workers through Redis."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.catalog.deployments import Deployment
-from shared.meters.scripts import load_script
+from shared.catalog.limits import day_around
+from shared.domain.clock import Clock, SystemClock
+from shared.domain.failure import Blame
+from shared.meters.breaker import Breaker, breaker_key
+from shared.meters.counting import RULES, Amounts, Learned, Want
+from shared.meters.gauges import BY_DAY, MICROS, Gauge, gauges_of
+from shared.meters.scripts import GAUGES, ScriptCall, load_script, run_together
+from shared.settings import BreakerSettings
+
+__all__ = ["Call", "DayCount", "Ended", "Grant", "MemoryLostError", "Meter", "Slot", "Want"]
 
 SLOT_SECONDS: Final = 60.0
 """A slot that no heartbeat renewed for so long is free again."""
 SENTINEL: Final = "pm:alive"
-SLICES: Final = 500
-"""Of a window's log: a permit counts for up to a five-hundredth of the window too long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """An attempt that asks to go."""
-
-    attempt_id: str
-    input_tokens: int
-    max_tokens: int
-
-    @property
-    def tokens(self) -> int:
-        """The most that the call can take."""
-        return self.input_tokens + self.max_tokens
+AS_TAKEN: Final = -1
+"""In place of what was used: nobody said, or nothing comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,33 @@ class Slot:
     queue: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What one attempt made of its permit."""
+
+    attempt_id: str
+    sent: bool = True
+    """False: the provider never saw it, all of the permit comes back."""
+    used: Amounts = field(default_factory=dict)
+    """By gauge; what is not named stays as it was taken."""
+    input_tokens: int = AS_TAKEN
+    """What the estimate of input should have been."""
+    output_tokens: int = AS_TAKEN
+    remaining: Amounts = field(default_factory=dict)
+    """By gauge: what the provider says it would still take."""
+    blame: Blame = Blame.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A call that has ended."""
+
+    slot: Slot
+    deployment: Deployment | None
+    """None where nobody knows it any more: the permit stays spent."""
+    call: Call
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What the meter said."""
@@ -49,7 +71,19 @@ class Grant:
     wait: float
     """Seconds until the next one may go; 0 when a slot must come free first."""
     binding: str
-    """What holds the next one back: requests, tokens, blocked, concurrency, workers or ''."""
+    """What holds the next one back: a gauge's name, blocked, breaker, concurrency, workers or
+    ''."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """The requests of a deployment's day, for a Redis that forgot them."""
+
+    deployment: str
+    requests: int
+    since: int
+    """The midnights around now, microseconds of Unix time."""
+    until: int
 
 
 class MemoryLostError(Exception):
@@ -57,15 +91,24 @@ class MemoryLostError(Exception):
 
 
 class Meter:
-    """Ask, give back, renew; every method raises RedisError when Redis is away."""
+    """Ask, settle, give back, renew; every method raises RedisError when Redis is away."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        breaker: BreakerSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._redis = redis
-        self._acquire = load_script(redis, "acquire")
-        self._give_back = load_script(redis, "give_back")
+        self._clock = clock or SystemClock()
+        self.breaker = Breaker(redis, breaker or BreakerSettings())
+        self._acquire = load_script(redis, GAUGES, "acquire")
+        self._settle = load_script(redis, GAUGES, "settle")
+        self._slow_down = load_script(redis, GAUGES, "slow_down")
         self._block = load_script(redis, "block")
         self._doubtful: set[str] = set()
-        self._known: set[str] = set()
+        self._learned: dict[str, Learned] = {}
+        """Of each deployment that was asked for, as of the last question."""
 
     async def acquire(
         self, deployment: Deployment, queue: str, fleet: int, wants: Sequence[Want]
@@ -75,55 +118,91 @@ class Meter:
         After a lost connection the quota is taken for used up: what was granted in the last
         instants may be forgotten.
         """
-        limits = deployment.limits
-        doubt = deployment.id in self._doubtful
+        gauges = self._gauges(deployment)
+        learned = self._learned.setdefault(deployment.id, Learned())
         args: list[str | int] = [
-            limits.requests,
-            limits.tokens,
-            limits.concurrency,
-            round(limits.window * 1_000_000),
-            round(limits.margin * 1000),
-            SLICES,
+            deployment.limits.concurrency,
             fleet,
             round(SLOT_SECONDS * 1000),
-            "doubt" if doubt else "sure",
+            "doubt" if deployment.id in self._doubtful else "sure",
+            self.breaker.probe_micros,
+            max((each.counted for each in gauges), default=0),
+            *(arg for each in gauges for arg in each.args),
         ]
+        needs_of = RULES[deployment.limits.counts].needs
         for want in wants:
-            args += [want.attempt_id, want.tokens]
-        self._known.add(deployment.id)
+            needs = needs_of(want, learned)
+            args += [want.attempt_id, want.input_tokens, want.max_tokens]
+            args += [needs.get(each.name, 1) for each in gauges]
+        keys = [
+            _meter_key(deployment.id),
+            *_slots(deployment.id, queue),
+            SENTINEL,
+            _taken_key(deployment.id),
+            breaker_key(deployment.id),
+            _learned_key(deployment.id),
+            *_gauge_keys(deployment.id, gauges),
+        ]
         try:
-            granted, wait_ms, binding = await self._acquire(
-                keys=[*_keys(deployment.id, queue), SENTINEL], args=args
-            )
+            granted, wait_ms, binding, *factors = await self._acquire(keys=keys, args=args)
         except RedisError:
-            self._doubtful |= self._known
+            self._doubtful |= self._learned.keys()
             raise
         if granted < 0:
             raise MemoryLostError
         self._doubtful.discard(deployment.id)
+        self._learned[deployment.id] = Learned(*(int(each) / 1000 for each in factors))
         return Grant(int(granted), int(wait_ms) / 1000, binding)
 
     async def give_back(self, deployment: Deployment, queue: str, wants: Iterable[Want]) -> None:
         """Return permits of attempts that were never sent."""
-        limits = deployment.limits
-        args: list[str | int] = [
-            limits.requests,
-            limits.tokens,
-            round(limits.window * 1_000_000),
-            SLICES,
-            round(SLOT_SECONDS * 1000),
-        ]
-        for want in wants:
-            args += [want.attempt_id, want.tokens]
-        await self._give_back(keys=list(_keys(deployment.id, queue)), args=args)
+        await self.settle(
+            Ended(
+                Slot(want.attempt_id, deployment.id, queue),
+                deployment,
+                Call(attempt_id=want.attempt_id, sent=False),
+            )
+            for want in wants
+        )
 
-    async def free(self, slots: Iterable[Slot]) -> None:
-        """The calls have ended: their concurrency slots are free, their rate stays spent."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for (deployment, queue), attempts in _by_place(slots).items():
-                for key in _slots(deployment, queue):
-                    pipeline.zrem(key, *attempts)
-            await pipeline.execute()
+    async def settle(self, ended: Iterable[Ended]) -> None:
+        """These calls have ended: slots come free, permits become what was used of them.
+
+        Repeating it is harmless.
+        """
+        places: dict[tuple[str, str], list[Ended]] = {}
+        for each in ended:
+            places.setdefault((each.slot.deployment, each.slot.queue), []).append(each)
+        runs = [run for group in places.values() for run in self._settling(group)]
+        await run_together(self._redis, runs)
+
+    def _settling(self, ended: Sequence[Ended]) -> Iterator[ScriptCall]:
+        """What tells of calls at one place."""
+        slot, calls = ended[0].slot, [each.call for each in ended]
+        deployment = next((each.deployment for each in ended if each.deployment), None)
+        gauges = self._gauges(deployment) if deployment else ()
+        names = [each.name for each in gauges]
+        args: list[str | int] = [arg for each in gauges for arg in each.args]
+        told = next((call for call in reversed(calls) if call.remaining), None)
+        args.append(told.attempt_id if told else "")
+        args += [told.remaining.get(name, AS_TAKEN) if told else AS_TAKEN for name in names]
+        for call in calls:
+            args += [call.attempt_id, call.input_tokens, call.output_tokens]
+            unsaid = AS_TAKEN if call.sent else 0
+            args += [call.used.get(name, unsaid) for name in names]
+        keys = [
+            *_slots(slot.deployment, slot.queue),
+            _taken_key(slot.deployment),
+            _learned_key(slot.deployment),
+            *_gauge_keys(slot.deployment, gauges),
+        ]
+        yield ScriptCall(self._settle, keys, args)
+        outcomes = [(call.attempt_id, call.blame) for call in calls]
+        yield self.breaker.record(slot.deployment, outcomes)
+
+    async def slow_down(self, deployment: str) -> None:
+        """The provider asks to come up more slowly: half the pace, then a tenth more a minute."""
+        await self._slow_down(keys=[_meter_key(deployment)])
 
     async def renew(self, slots: Iterable[Slot], *, even_if_gone: bool = False) -> None:
         """The calls are still in flight: keep their slots for another SLOT_SECONDS."""
@@ -136,21 +215,61 @@ class Meter:
 
     async def block(self, deployment: str, seconds: float) -> None:
         """Let no worker call this deployment for so long; a shorter wait changes nothing."""
-        await self._block(keys=[f"pm:meter:{deployment}"], args=[round(seconds * 1000)])
+        await self._block(keys=[_meter_key(deployment)], args=[round(seconds * 1000)])
 
-    async def rebuild(self, open_slots: Iterable[Slot]) -> None:
-        """After a loss of Redis' memory: slots from Postgres; rates start empty, not full."""
+    async def rebuild(
+        self,
+        open_slots: Iterable[Slot],
+        *,
+        days: Iterable[DayCount] = (),
+        outcomes: Mapping[str, Sequence[Blame]] | None = None,
+    ) -> None:
+        """After a loss of Redis' memory: what Postgres knows; rates start empty, not full.
+
+        `outcomes`: how the newest calls of each deployment ended, for the breakers.
+        """
         await self.renew(open_slots, even_if_gone=True)
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for day in days:
+                key = _gauge_key(day.deployment, BY_DAY)
+                pipeline.hset(key, "used", str(day.requests))
+                pipeline.hset(key, "since", str(day.since))
+                pipeline.hset(key, "until", str(day.until))
+            await pipeline.execute()
+        await self.breaker.rebuild(outcomes or {})
         await self._redis.set(SENTINEL, await self._now())
+
+    def _gauges(self, deployment: Deployment) -> tuple[Gauge, ...]:
+        limits = deployment.limits
+        if not limits.requests_per_day:
+            return gauges_of(limits, 0)
+        _, midnight = day_around(self._clock.now(), limits.day_zone)
+        return gauges_of(limits, round(midnight.timestamp() * MICROS))
 
     async def _now(self) -> int:
         """Redis' clock, microseconds."""
         seconds, micros = await self._redis.time()
-        return int(seconds) * 1_000_000 + int(micros)
+        return int(seconds) * MICROS + int(micros)
 
 
-def _keys(deployment: str, queue: str) -> tuple[str, ...]:
-    return f"pm:meter:{deployment}", f"pm:window:{deployment}", *_slots(deployment, queue)
+def _meter_key(deployment: str) -> str:
+    return f"pm:meter:{deployment}"
+
+
+def _taken_key(deployment: str) -> str:
+    return f"pm:taken:{deployment}"
+
+
+def _learned_key(deployment: str) -> str:
+    return f"pm:learned:{deployment}"
+
+
+def _gauge_key(deployment: str, name: str) -> str:
+    return f"pm:gauge:{deployment}:{name}"
+
+
+def _gauge_keys(deployment: str, gauges: Iterable[Gauge]) -> list[str]:
+    return [_gauge_key(deployment, each.name) for each in gauges]
 
 
 def _slots(deployment: str, queue: str) -> tuple[str, str]:

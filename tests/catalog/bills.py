@@ -9,7 +9,8 @@ from typing import Any, Final
 from genai_prices.data_snapshot import get_snapshot
 from hypothesis import strategies as st
 
-from shared.catalog.deployments import Deployment, Limits, Model, Provider
+from shared.catalog.deployments import Deployment, Model, Provider
+from shared.catalog.limits import Limits
 from shared.catalog.prices import MOST_SEARCHES, Prices
 from shared.domain.generation import Usage
 

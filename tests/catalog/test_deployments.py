@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from shared.broker.messages import SERVICE_QUEUES
 from shared.catalog.aliases import variables_of
-from shared.catalog.deployments import Capability, Limits, route_of
-from shared.catalog.load import load_catalog
+from shared.catalog.deployments import Capability, route_of
+from shared.catalog.limits import Limits
+from shared.catalog.load import RESERVED, load_catalog
 from shared.catalog.prices import Prices
 from shared.catalog.pricing import price_of, unpriced
 from shared.catalog.wires import UNSUPPORTED, USER_ID
@@ -160,6 +162,10 @@ def test_several_providers_serve_a_model_each_under_its_own_name(tmp_path: Path)
     assert [each.provider.id for each in preferring.plan("gpt-4o-mini")][-1] == "openai"
 
 
+def test_no_provider_can_take_the_queues_of_the_service() -> None:
+    assert set(SERVICE_QUEUES) == RESERVED
+
+
 def test_an_address_out_of_the_environment_gets_the_path_of_its_wire() -> None:
     given = {"AZURE_OPENAI_ENDPOINT": " https://ours.openai.azure.com/ "}
     azure = load_catalog(variables=given).providers["azure"]
@@ -174,6 +180,8 @@ def test_an_address_out_of_the_environment_gets_the_path_of_its_wire() -> None:
         ({}, "high", "gpt-6.1-sol"),
         ({}, "anthropic-low", "claude-haiku-5-5"),
         ({"AI_DEFAULT_PROVIDER": "anthropic"}, "high", "claude-opus-5-5"),
+        ({"AI_DEFAULT_PROVIDER": "GROK"}, "high", "grok-4.7"),
+        ({"AI_DEFAULT_PROVIDER": "azure_openai"}, "low", "gpt-5.4-nano"),
         ({"AI_DEFAULT_PROVIDER": "gemini"}, "default", "gemini-3.8-flash"),
         ({"AI_DEFAULT_MODEL": "gpt-4o", "AI_DEFAULT_PROVIDER": "xai"}, "default", "gpt-4o"),
         ({"AI_DEFAULT_MODEL": "anthropic-high"}, "default", "claude-opus-5-5"),
@@ -275,6 +283,12 @@ def test_an_overlay_that_is_no_text_is_told_so(tmp_path: Path) -> None:
         ("[aliases]\nfast = 5\n", "aliases.fast must be a model's name"),
         ("[aliases]\nfast = 'gpt-4o-mimi'\n", "aliases.fast: unknown model 'gpt-4o-mimi'; did you"),
         ("[aliases]\ngpt-4o = 'gpt-4.1'\n", "aliases.gpt-4o: a model has that name"),
+        ("[models.high]\ncontext_window = 5\n", "aliases.high: a model has that name"),
+        ("[models.xai-low]\ncontext_window = 5\n", "aliases.xai-low: a model has that name"),
+        ("[models.'rehearsal:x']\ncontext_window = 5\n", "models.rehearsal:x: "),
+        ("[providers.'a/b']\nadapter = 'openai'\n", "providers.a/b: up to 64 letters, digits"),
+        ("[providers.upkeep]\nadapter = 'openai'\n", "providers.upkeep: its queue cannot be"),
+        ("[providers.a]\nadapter = 'openai'\nqueue = 'b c'\n", "providers.a: its queue cannot"),
         ("[deployments.openai]\nupstream = 'x'\n", "deployments.openai: it names no provider/"),
         ("[deployments.'openai/gpt-5o']\nupstream = 'x'\n", "deployments.openai/gpt-5o: it"),
         ("[deployments.'openai/gpt-4o']\nupstream = 5\n", "deployments.openai/gpt-4o.upstream: "),

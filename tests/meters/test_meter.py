@@ -2,48 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from itertools import count
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.catalog.deployments import Deployment, Limits, Model, Provider
-from shared.meters.meter import SENTINEL, Grant, MemoryLostError, Meter, Slot, Want
-from shared.redis_client import connect_redis
-
-QUEUE = "openai"
-PLENTY = 1_000_000
-NUMBERS = count()
-
-
-def deployment(**limits: float) -> Deployment:
-    return Deployment(
-        id="openai/m",
-        provider=Provider(id=QUEUE, adapter="openai"),
-        model=Model(id="m", context_window=1000, max_output=1000),
-        limits=Limits(**limits),  # type: ignore[arg-type]
-        upstream="m",
-    )
-
-
-def wants(number: int, tokens: int = 10) -> list[Want]:
-    return [Want(f"att_{next(NUMBERS)}", tokens, 0) for _ in range(number)]
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture
-async def meter(redis: Redis) -> Meter:
-    meter = Meter(redis)
-    await meter.rebuild([])
-    return meter
+from shared.catalog.deployments import Deployment
+from shared.meters.counting import Want
+from shared.meters.meter import SENTINEL, Grant, MemoryLostError, Meter, Slot
+from tests.meters.asking import NUMBERS, PLENTY, QUEUE, deployment, ended, wants
 
 
 async def filled(meter: Meter, place: Deployment) -> Grant:
@@ -71,7 +38,7 @@ async def test_concurrency_is_never_exceeded_and_freed_slots_are_taken_again(met
     asked = wants(5)
     grant = await meter.acquire(place, QUEUE, PLENTY, asked)
     assert (grant.granted, grant.binding, grant.wait) == (3, "concurrency", 0.0)
-    await meter.free([Slot(asked[0].attempt_id, place.id, QUEUE)])
+    await meter.settle([ended(asked[0], place)])
     assert (await meter.acquire(place, QUEUE, PLENTY, wants(5))).granted == 1
 
 
@@ -194,7 +161,7 @@ async def test_no_window_ever_admits_more_than_the_limit(
     """Eight wants at a time for three windows; every grant is noted with Redis' own time."""
     seed = random.randrange(1_000_000)
     dice, window = random.Random(seed), 1.0
-    place = deployment(window=window, **limits)
+    place = deployment("m", window=window, **limits)
     log: list[tuple[float, int]] = []
     began = None
     while began is None or log[-1][0] - began < 3 * window:
@@ -222,6 +189,6 @@ async def test_a_renewed_slot_stays_and_a_freed_one_is_not_brought_back(
     asked = wants(2)
     await meter.acquire(place, QUEUE, PLENTY, asked)
     first, second = (Slot(want.attempt_id, place.id, QUEUE) for want in asked)
-    await meter.free([first])
+    await meter.settle([ended(asked[0], place)])
     await meter.renew([first, second])
     assert await redis.zrange("pm:slots:openai/m", 0, -1) == [second.attempt_id]

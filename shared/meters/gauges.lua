@@ -1,0 +1,210 @@
+-- The gauges of a meter, put before the scripts that take from them and correct them.
+--
+-- A gauge counts one limit (docs/decisions/0009, 0012). All kinds have the same verbs:
+--   known()               whether its memory can be believed
+--   wait(need)            microseconds until so much may go, as far as this limit goes
+--   take(need)            count it from now on
+--   correct(at, delta)    what was taken at that time turned out to be so much more, or less
+--   save(lifetime)        write it back; nothing is written before
+-- In ARGV a gauge is FIELDS values: name, kind, limit, span, counted (both microseconds); for a
+-- day these two are the next midnight, and how far the clocks may be apart.
+local THOUSAND, FIELDS, SLICES, DAY = 1000, 5, 500, 86400000000
+local CHUNK = 1000
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+
+local function whole(number) return string.format('%.0f', number) end
+
+-- A call with any number of arguments: Lua unpacks only some thousands at once.
+local function in_parts(command, key, arguments)
+    for first = 1, #arguments, CHUNK do
+        redis.call(command, key, unpack(arguments, first, math.min(first + CHUNK - 1, #arguments)))
+    end
+end
+
+-- Thousandths of the limit at which the buckets refill: cut when a provider asked to go slower,
+-- and back by a tenth of the limit a minute.
+local function pace(cut, cut_at)
+    if not cut then return THOUSAND end
+    return math.min(THOUSAND, math.floor(cut + (now - cut_at) * 100 / 60000000))
+end
+
+-- A window that slides: the log counts what was admitted, in slices, and never lets a window have
+-- more than the limit; the bucket, where there is one, only spreads it.
+local function sliding(key, spec)
+    local limit, window, counted = spec.limit, spec.span, spec.counted
+    local width = math.max(math.ceil(counted / SLICES), 1)
+    local current = math.floor(now / width)
+    local head = redis.call('HMGET', key, 'level', 'used', 'slice', 'width')
+    local level, used, seen = tonumber(head[1]), tonumber(head[2]) or 0, tonumber(head[3])
+    local known = seen ~= nil and tonumber(head[4]) == width
+    local changed = {}
+    local gauge = {name = spec.name, late = spec.kind == 'written'}
+    local bucket = spec.kind == 'spread'
+
+    -- The counts of these slices, as saved and as changed since, and what they are called.
+    local function slices_of(first, last)
+        local fields = {}
+        for slice = first, last do fields[#fields + 1] = whole(slice) end
+        local counts = #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
+        for i, count in ipairs(counts) do
+            counts[i] = (tonumber(count) or 0) + (changed[first + i - 1] or 0)
+        end
+        return counts, fields
+    end
+
+    local function forget(first, last)
+        local counts, fields = slices_of(first, last)
+        for _, count in ipairs(counts) do used = used - count end
+        if #fields > 0 then redis.call('HDEL', key, unpack(fields)) end
+    end
+
+    if known and current - seen > SLICES then
+        forget(seen - SLICES, seen)
+        used = 0
+    elseif known then
+        forget(seen - SLICES, current - SLICES - 1)
+    end
+
+    local function add(slice, amount)
+        if slice < current - SLICES or amount == 0 then return end
+        changed[slice] = (changed[slice] or 0) + amount
+        used = used + amount
+        if bucket then level = (level or 0) - amount * window end
+    end
+
+    function gauge.known() return known end
+
+    -- Nobody knows what the last window had: take the quota for used up, evenly.
+    function gauge.presume_full()
+        redis.call('DEL', key)
+        used, level, known = limit, 0, true
+        for i = 1, SLICES do
+            local part = math.floor(limit * i / SLICES) - math.floor(limit * (i - 1) / SLICES)
+            if part > 0 then changed[current - SLICES + i] = part end
+        end
+    end
+
+    function gauge.start_anew()
+        redis.call('DEL', key)
+        used, level, known = 0, nil, true
+    end
+
+    function gauge.has_memory() return seen ~= nil end
+
+    -- A bucket holds a hundredth of the limit, and in a short window what 0.2 s refill: a slow
+    -- turn of the dispatcher on a busy machine. Units: one permit is `window`, a microsecond
+    -- refills `limit`. A request larger than the bucket passes when it is full, and leaves a debt.
+    local capacity, refill = 0, limit
+    function gauge.refill(elapsed, per_mille)
+        local part = math.min(math.max(0.01, 200000 / window), 0.2)
+        capacity = math.max(math.ceil(limit * part), 1) * window
+        refill = limit * per_mille / THOUSAND
+        local more = math.floor(math.min(elapsed, window) * refill)
+        level = math.min((level or capacity) + more, capacity)
+    end
+
+    local function bucket_wait(need)
+        if not bucket then return 0 end
+        return math.max(math.ceil((math.min(need * window, capacity) - level) / refill), 0)
+    end
+
+    local function log_wait(need)
+        local excess, slice = used + need - limit, current - SLICES
+        if excess <= 0 then return 0 end
+        while excess > 0 and slice <= current do
+            for _, count in ipairs((slices_of(slice, math.min(slice + 49, current)))) do
+                if excess > 0 then excess, slice = excess - count, slice + 1 end
+            end
+        end
+        return (slice + SLICES) * width - now
+    end
+
+    -- More than the whole limit passes at an untouched window.
+    function gauge.clip(need) return math.min(need, limit) end
+
+    function gauge.wait(need) return math.max(bucket_wait(need), log_wait(need)) end
+
+    function gauge.take(need) add(current, need) end
+
+    function gauge.correct(at, delta) add(math.floor(at / width), delta) end
+
+    -- The provider counted more than we did: others use the same quota. What it said speaks of
+    -- the time of the request; so much of that as can be in the window still is compared.
+    function gauge.observe(at, remaining)
+        local slice = math.floor(at / width)
+        local theirs = (limit - remaining) * math.max(0, 1 - (now - at) / counted)
+        local ours = used
+        for _, count in ipairs((slices_of(slice + 1, current))) do ours = ours - count end
+        local missing = math.ceil(theirs - ours)
+        if missing * 100 <= limit or slice < current - SLICES then return end
+        changed[slice] = (changed[slice] or 0) + missing
+        used = used + missing
+    end
+
+    function gauge.save(lifetime)
+        redis.call('HSET', key, 'level', whole(level or 0), 'used', whole(used),
+                   'slice', whole(current), 'width', whole(width))
+        for slice, amount in pairs(changed) do
+            redis.call('HINCRBY', key, whole(slice), whole(amount))
+        end
+        if lifetime then redis.call('PEXPIRE', key, lifetime) end
+    end
+
+    return gauge
+end
+
+-- A calendar day: a count, and when it starts again. What goes while the clocks may disagree
+-- about the date counts for both days.
+local function calendar(key, spec)
+    local limit, slack = spec.limit, spec.counted
+    local state = redis.call('HMGET', key, 'used', 'carry', 'since', 'until')
+    local used, carry = tonumber(state[1]) or 0, tonumber(state[2]) or 0
+    local since, midnight = tonumber(state[3]) or 0, tonumber(state[4])
+    if not midnight or now >= midnight + slack then
+        used = midnight and now < midnight + DAY / 2 and carry or 0
+        since, carry, midnight = midnight or 0, 0, spec.span
+        -- The caller's clock is behind: its next midnight has been.
+        if now >= midnight + slack then midnight = midnight + DAY end
+    end
+    local gauge = {name = spec.name}
+
+    local function add(at, amount)
+        if at >= since - slack then used = used + amount end
+        if at >= midnight - slack then carry = carry + amount end
+    end
+
+    function gauge.known() return true end
+    function gauge.refill() end
+    function gauge.observe() end
+    function gauge.clip(need) return need end
+    function gauge.wait(need) return used + need > limit and midnight + slack - now or 0 end
+    function gauge.take(need) add(now, need) end
+    gauge.correct = add
+
+    function gauge.save()
+        redis.call('HSET', key, 'used', whole(used), 'carry', whole(carry),
+                   'since', whole(since), 'until', whole(midnight))
+        redis.call('PEXPIREAT', key, whole((midnight + DAY) / THOUSAND))
+    end
+
+    return gauge
+end
+
+local KINDS = {spread = sliding, log = sliding, written = sliding, day = calendar}
+
+-- The gauges that ARGV describes from `first` on, one for each key from `first_key` on; and where
+-- ARGV goes on behind them.
+local function gauges_of(first_key, first)
+    local gauges = {}
+    for i = first_key, #KEYS do
+        local spec = {
+            name = ARGV[first], kind = ARGV[first + 1], limit = tonumber(ARGV[first + 2]),
+            span = tonumber(ARGV[first + 3]), counted = tonumber(ARGV[first + 4]),
+        }
+        gauges[#gauges + 1] = KINDS[spec.kind](KEYS[i], spec)
+        first = first + FIELDS
+    end
+    return gauges, first
+end
