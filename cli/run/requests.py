@@ -13,14 +13,11 @@ from shared.catalog.fit import require_fit
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
 from shared.domain.places import first_mistake
+from shared.faces.openai_request import read_body
 
 OURS: Final = "promptmill"
 """The one key that answers add to a line of columns."""
 BATCH_KEYS: Final = frozenset({"custom_id", "method", "url", "body"})
-CHAT_URL: Final = "/v1/chat/completions"
-RENAMED: Final = {"max_completion_tokens": "max_tokens"}
-IGNORED: Final = {"stream": False, "n": 1, "user": None}
-"""Parameters of OpenAI's batch lines that change nothing at these values (None: at any)."""
 REQUEST: Final = TypeAdapter(GenerationRequest)
 
 Row = Mapping[str, Any]
@@ -75,20 +72,15 @@ def from_columns(row: Row, wish: Wish) -> dict[str, Any]:
 
 def from_batch_line(row: Row) -> dict[str, Any]:
     """The request of a line in OpenAI's batch format."""
-    for key, wanted in (("method", "POST"), ("url", CHAT_URL)):
-        if row.get(key) != wanted:
-            message = f"{key}: only {wanted} is supported here, not {row.get(key)!r}"
-            raise InputError(message)
+    if row.get("method") != "POST":
+        message = f"method: only POST is supported here, not {row.get('method')!r}"
+        raise InputError(message)
     if not isinstance(row.get("custom_id"), str) or not isinstance(row.get("body"), dict):
         raise InputError("custom_id must be a string and body an object")
-    request: dict[str, Any] = {}
-    for name, value in row["body"].items():
-        if name in IGNORED and (IGNORED[name] is None or value == IGNORED[name]):
-            continue
-        request[RENAMED.get(name, name)] = value
-    if isinstance(request.get("stop"), str):
-        request["stop"] = [request["stop"]]
-    return request
+    try:
+        return read_body(row.get("url"), row["body"]).request
+    except InvalidRequestError as error:
+        raise InputError(error.message) from None
 
 
 def checked(request: dict[str, Any], catalog: Catalog | None) -> dict[str, Any]:

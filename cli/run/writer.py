@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -10,6 +11,7 @@ from cli.errors import InputError
 from cli.run.reader import Format, PromptFile
 from cli.run.requests import OURS, Row
 from cli.run.sheet import ANSWER_COLUMNS, Sheet, flat, is_sheet
+from shared.faces.openai_reply import reply_of
 
 STATUS_OF_FAILURE: Final = {
     "rate_limited": 429, "slow_down": 429, "quota": 429, "auth": 401, "not_found": 404,
@@ -126,7 +128,10 @@ def _batch_line(row: Row, job: dict[str, Any]) -> dict[str, Any]:
     ours = {"id": job["id"], "state": job["state"], "cost": job["cost"], "tries": job["tries"]}
     made = {"id": f"batch_req_{job['id']}", "custom_id": row["custom_id"]}
     if job["result"] is not None:
-        response = {"status_code": 200, "request_id": job["id"], "body": _completion(job)}
+        created = int(datetime.fromisoformat(job["finished_at"]).timestamp())
+        asked = {"encoding_format": row["body"].get("encoding_format")}
+        body = reply_of(row["url"], job["id"], created, job["result"], **asked)
+        response = {"status_code": 200, "request_id": job["id"], "body": body}
         return {**made, "response": response, "error": None, OURS: ours}
     error = job["error"] or {"kind": job["state"], "message": job["state"]}
     status = STATUS_OF_FAILURE.get(error["kind"])
@@ -136,25 +141,3 @@ def _batch_line(row: Row, job: dict[str, Any]) -> dict[str, Any]:
     body = {"error": {"message": error["message"], "type": error["kind"], "code": error["kind"]}}
     response = {"status_code": status, "request_id": job["id"], "body": body}
     return {**made, "response": response, "error": None, OURS: ours}
-
-
-def _completion(job: dict[str, Any]) -> dict[str, Any]:
-    result = job["result"]
-    usage = result["usage"] or {}
-    tokens_in, tokens_out = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-    message = {
-        "role": "assistant",
-        "content": result["content"],
-        "refusal": result["refusal"],
-    }
-    return {
-        "id": job["id"],
-        "object": "chat.completion",
-        "model": result["model"],
-        "choices": [{"index": 0, "message": message, "finish_reason": result["finish_reason"]}],
-        "usage": {
-            "prompt_tokens": tokens_in,
-            "completion_tokens": tokens_out,
-            "total_tokens": tokens_in + tokens_out,
-        },
-    }

@@ -66,10 +66,10 @@ def test_a_bad_line_says_why(light: Command, line: str, says: str) -> None:
     ("line", "says"),
     [
         (batch_line("a"), "custom_id 'a' is taken by line 1"),
-        (batch_line("b", logprobs=True), "logprobs: unexpected keyword argument"),
+        (batch_line("b", logprobs=True), "logprobs: it is not supported with this value"),
         (batch_line("b", model="gpt-9"), "unknown model 'gpt-9'"),
         (batch_line("b", max_tokens=10**9), "gives 1 to 32768 output tokens"),
-        ({**batch_line("b"), "url": "/v1/embeddings"}, "url: only /v1/chat/completions"),
+        ({**batch_line("b"), "url": "/v1/images"}, "url: it must be one of /v1/chat/completions, "),
         (GOOD, "this one has not"),
     ],
 )
