@@ -120,6 +120,9 @@ class RouteTurns:
         """Ask meters until each job went or has nobody left to ask."""
         if chosen.retry_wait is not None:
             turn.waits(chosen.retry_wait, "retries")
+        elif turn.due and not chosen.choices:
+            # Whoever could take them is closed: the next look may see somebody open.
+            turn.waits(self._means.settings.poll, "closed")
         choices = chosen.choices
         while choices:
             refused: list[Choice] = []
