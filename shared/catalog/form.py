@@ -16,7 +16,9 @@ CONTENT_OF: Final = {
     RequestKind.COMPLETION: "prompt",
     RequestKind.EMBEDDING: "input",
 }
-ADDRESSES: Final = ("https://", "data:", "gs://")
+ADDRESSES: Final = ("https://", "data:")
+# Nobody could tell whose they are: this installation's key would open them for every caller.
+FILES_OF_GOOGLE: Final = "https://generativelanguage.googleapis.com/"
 
 
 def require_form(request: GenerationRequest) -> None:
@@ -81,6 +83,9 @@ def _require_turn(path: str, message: Message, called: set[str]) -> None:
     for where, part in _addressed(path, message):
         if not part.url.startswith(ADDRESSES):
             raise _wrong(f"{where}.url", f"it must begin with {' or '.join(ADDRESSES)}")
+        if part.url.lower().startswith(FILES_OF_GOOGLE):
+            said = "files that Google keeps are not taken; give the bytes, or an open address"
+            raise _wrong(f"{where}.url", said)
 
 
 def _require_call(path: str, message: Message, called: set[str]) -> None:

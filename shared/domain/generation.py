@@ -3,6 +3,7 @@
 The same definitions are the HTTP body, the stored payload and what adapters take and give.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -193,6 +194,19 @@ def message_of(result: GenerationResult) -> Message:
         content=result.parts or result.content,
         tool_calls=result.tool_calls,
     )
+
+
+def deltas_of(result: GenerationResult) -> Iterator[Delta]:
+    """An answer that came whole, as pieces of a stream; none of an embedding."""
+    if result.content or result.refusal:
+        yield Delta(text=result.content, refusal=result.refusal or "")
+    for number, call in enumerate(result.tool_calls):
+        yield Delta(
+            tool_call=number,
+            tool_call_id=call.id,
+            tool_name=call.name,
+            arguments=call.arguments,
+        )
 
 
 def sparse(value: Any) -> Any:

@@ -4,7 +4,7 @@ import ipaddress
 import socket
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,6 +23,11 @@ ADDRESSES_IN_DISGUISE: Final = tuple(
     )
 )
 """NAT64, 6to4, Teredo and the like: they lead to an IPv4 address that nobody looked at."""
+NAMES_INSIDE: Final = (
+    ".local", ".localhost", ".internal", ".intranet", ".lan", ".corp", ".home", ".home.arpa",
+    ".svc", ".test", ".example", ".invalid",
+)  # fmt: skip
+"""Endings of names that no public server has."""
 CHUNK: Final = 64 * 1024
 AGENT: Final = "promptmill"
 
@@ -71,6 +76,36 @@ def check_url(url: str, *, plain_http: bool = False) -> None:
         raise EgressError("it must not hold a user or a password")
 
 
+def looks_public(url: str) -> bool:
+    """Whether an address is one of the public internet by its spelling alone; nothing is asked."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    try:
+        return is_public(host)
+    except ValueError:
+        inside = "." not in host or host.endswith(NAMES_INSIDE)
+        return parts.scheme == "https" and not inside
+
+
+class Progress(Protocol):
+    """Hears how a document comes; what it raises ends the fetch."""
+
+    def expect(self, size: int) -> None:
+        """The server says that it has so many bytes."""
+        ...
+
+    def came(self, size: int) -> None:
+        """So many bytes more came."""
+        ...
+
+    def ended(self) -> None:
+        """It is whole."""
+        ...
+
+
 class Egress:
     """Opens connections to public addresses only; lives on one event loop.
 
@@ -83,14 +118,16 @@ class Egress:
         self._allow_loopback = allow_loopback
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, url: str, *, most_bytes: int, seconds: float) -> Fetched:
+    async def fetch(
+        self, url: str, *, most_bytes: int, seconds: float, progress: Progress | None = None
+    ) -> Fetched:
         """GET a document. Raises EgressError or UnreachableError, each told in a sentence."""
         check_url(url, plain_http=self._allow_loopback)
         patience = aiohttp.ClientTimeout(total=seconds)
         try:
             async with self._open().get(url, timeout=patience, allow_redirects=False) as reply:
                 _refuse_useless(reply)
-                return Fetched(reply.content_type, await _read(reply, most_bytes))
+                return Fetched(reply.content_type, await _read(reply, most_bytes, progress))
         except (aiohttp.InvalidURL, UnicodeError):
             raise EgressError("it is not a URL") from None
         except aiohttp.ClientConnectorError as error:
@@ -149,11 +186,20 @@ def _refuse_useless(reply: aiohttp.ClientResponse) -> None:
         raise EgressError(f"it answered with status {reply.status}")
 
 
-async def _read(reply: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+async def _read(reply: aiohttp.ClientResponse, most_bytes: int, progress: Progress | None) -> bytes:
     """The whole body. Raises EgressError when it is larger than allowed."""
+    said = None if "Content-Encoding" in reply.headers else reply.content_length
+    if said is not None and said > most_bytes:
+        raise EgressError(f"it is larger than {most_bytes} bytes")
+    if progress is not None and said is not None:
+        progress.expect(said)
     data = bytearray()
     async for chunk in reply.content.iter_chunked(CHUNK):
         data += chunk
         if len(data) > most_bytes:
             raise EgressError(f"it is larger than {most_bytes} bytes")
+        if progress is not None:
+            progress.came(len(chunk))
+    if progress is not None:
+        progress.ended()
     return bytes(data)

@@ -99,6 +99,8 @@ def test_an_error_without_googles_shape_is_judged_by_its_status(
         ([retry("-3s")], {}, 0.0),
         ([retry("9999999s")], {}, 24 * 3600.0),
         ([quota(PER_MINUTE), retry("46s")], {}, 46.0),
+        # There is none for this model: its deployment rests, and nobody is switched off.
+        ([quota(PER_MINUTE, quotaValue="0"), retry("46s")], {}, 3600.0),
         ([retry("soon")], {"retry-after": "9"}, 9.0),
         ([], {"retry-after": "9"}, 9.0),
         ([], {}, None),

@@ -61,13 +61,14 @@ async def test_a_prompt_is_continued(provider: Canned, open_adapter: Open) -> No
 async def test_a_continuation_streams(provider: Canned, open_adapter: Open) -> None:
     choices = [{"text": text, "finish_reason": None} for text in (" upon", " a time", "")]
     choices[-1]["finish_reason"] = "length"
-    chunks = ({"model": "m-1", "choices": [choice]} for choice in choices)
+    chunks = ({"model": "m-1", "service_tier": "flex", "choices": [choice]} for choice in choices)
     provider.streams(*chunks, {"choices": [], "usage": COMPLETED["usage"]}, "data: [DONE]\n\n")
     told: list[Delta] = []
     result = await call(open_adapter(provider.url), PROMPT, told=told.append)
     assert told == [Delta(text=" upon"), Delta(text=" a time")]
     assert (result.content, result.finish_reason) == (" upon a time", FinishReason.LENGTH)
-    assert (result.model, result.usage) == ("m-1", Usage(input_tokens=1, output_tokens=3))
+    assert result.model == "m-1"
+    assert result.usage == Usage(input_tokens=1, output_tokens=3, service_tier="flex")
 
 
 @pytest.mark.parametrize(
@@ -132,3 +133,12 @@ async def test_a_kind_that_the_wire_has_not_is_refused_and_nothing_is_sent(
         await call(open_adapter(provider.url, adapter_class=ResponsesAdapter), PROMPT)
     assert caught.value.kind is FailureKind.BAD_REQUEST
     assert provider.heard == []
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+async def test_a_vector_holds_numbers_only(
+    provider: Canned, open_adapter: Open, number: float
+) -> None:
+    provider.says(embedded(packed(1), packed(1, number)))
+    with pytest.raises(CallError, match="no number"):
+        await call(open_adapter(provider.url), TEXTS)

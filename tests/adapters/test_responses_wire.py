@@ -292,3 +292,15 @@ def test_any_reply_is_read_or_refused_and_breaks_nothing(junk: Any, name: str) -
     ):
         with suppress(WireError):
             assert isinstance(from_wire(odd).content, str)
+
+
+@pytest.mark.parametrize(
+    "output", [[], [THOUGHT], [{**MESSAGE, "content": []}], [{"type": "web_search_call"}]]
+)
+def test_a_response_that_says_nothing_is_no_answer(output: list[Any]) -> None:
+    with pytest.raises(WireError, match="neither text nor a refusal nor a call"):
+        from_wire(response(output=output))
+    cut = response(
+        output=output, status="incomplete", incomplete_details={"reason": "max_output_tokens"}
+    )
+    assert from_wire(cut).finish_reason is FinishReason.LENGTH

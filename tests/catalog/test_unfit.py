@@ -199,3 +199,21 @@ def test_an_unknown_capability_says_who_has_it() -> None:
     error = refused(request("gpt-4.1-nano", reasoning_effort="low"))
     assert "gpt-5.4" in error.message
     assert error.message.endswith("leave it out, or set drop_unsupported")
+
+
+@pytest.mark.parametrize("kind", ["image", "file"])
+@pytest.mark.parametrize("model", ["gpt-4.1", "claude-sonnet-5-5", "gemini-3.8-flash"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("gs://bucket/a.png", "must begin with https:// or data:"),
+        ("http://a.example/a.png", "must begin with https:// or data:"),
+        ("https://generativelanguage.googleapis.com/v1beta/files/abc", "files that Google keeps"),
+    ],
+)
+def test_a_file_that_this_installation_would_open_for_anybody_is_refused(
+    model: str, kind: str, url: str, why: str
+) -> None:
+    error = refused(request(model, messages=spoken({"type": kind, "url": url})))
+    assert error.field == "messages[0].content[1].url"
+    assert why in error.message

@@ -7,7 +7,14 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import unused_port
 
-from shared.security.egress import Egress, EgressError, UnreachableError, check_url, is_public
+from shared.security.egress import (
+    Egress,
+    EgressError,
+    UnreachableError,
+    check_url,
+    is_public,
+    looks_public,
+)
 
 PIXEL = b"\x89PNG" + bytes(100)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -144,3 +151,40 @@ async def test_a_private_network_is_closed_in_development_too() -> None:
     async with Egress(allow_loopback=True) as egress:
         with pytest.raises(EgressError, match="public internet"):
             await egress.fetch("http://10.0.0.1/image", most_bytes=10, seconds=5)
+
+
+class Heard:
+    """What is told of a fetch."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, int]] = []
+
+    def expect(self, size: int) -> None:
+        self.said.append(("expect", size))
+
+    def came(self, size: int) -> None:
+        self.said.append(("came", size))
+
+    def ended(self) -> None:
+        self.said.append(("ended", 0))
+
+
+async def test_who_fetches_hears_how_much_is_to_come(server: str) -> None:
+    heard, size = Heard(), len(PIXEL)
+    async with Egress(allow_loopback=True) as egress:
+        await egress.fetch(f"{server}/image", most_bytes=1000, seconds=5, progress=heard)
+    assert heard.said == [("expect", size), ("came", size), ("ended", 0)]
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("https://api.openai.com/v1", True), ("https://1.1.1.1/v1", True),
+        ("http://api.openai.com/v1", False), ("https://10.0.0.7/v1", False),
+        ("https://[::1]/v1", False), ("http://localhost:11434", False), ("https://vllm/v1", False),
+        ("https://llm.lan/v1", False), ("https://vllm.models.svc.", False), ("https://[a", False),
+        ("", False),
+    ],
+)  # fmt: skip
+def test_an_address_inside_does_not_look_public(url: str, *, public: bool) -> None:
+    assert looks_public(url) is public
