@@ -1,7 +1,8 @@
 """One worker process: everything that lives on its event loop."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -9,9 +10,8 @@ import structlog
 from shared.broker.events import EventSender
 from shared.broker.messages import ISOLATED_QUEUE
 from shared.broker.publish import Publisher
-from shared.catalog.deployments import Catalog
+from shared.catalog.current import CurrentCatalog
 from shared.db.cancel import cancel
-from shared.db.deployments import report_deployments
 from shared.db.engine import Database
 from shared.db.leave import Left
 from shared.db.providers import exhausted
@@ -42,6 +42,7 @@ from worker.pipeline.slots import Slots
 from worker.pipeline.start import Starter
 from worker.pipeline.telling import Teller
 from worker.upkeep.checker import Checker
+from worker.upkeep.follower import Follower
 from worker.upkeep.rescuer import Rescuer
 from worker.upkeep.sweeper import Sweeper
 
@@ -62,13 +63,13 @@ class MillEngine:
     def __init__(
         self,
         settings: Settings,
-        catalog: Catalog,
+        current: CurrentCatalog,
         hostname: str,
         queues: tuple[str, ...],
         capacity: int,
     ) -> None:
         self._settings = settings
-        self._catalog = catalog
+        self._current = current
         self._hostname = hostname
         self._queues = queues
         self._clock: Clock = SystemClock()
@@ -80,9 +81,8 @@ class MillEngine:
         self._loop = asyncio.get_running_loop()
         self._connect()
         self._pipeline()
+        await self._follower.know()
         await self._heartbeat.register()
-        async with self._database.transaction() as connection:
-            await report_deployments(connection, self._catalog, self._adapters.missing)
         self._dispatcher = self._make_dispatcher() if self._dispatches else None
         self._serve()
 
@@ -108,11 +108,11 @@ class MillEngine:
             of_jobs=settings.worker.events,
         )
         self._teller = Teller(broker, settings.stream)
-        self._meter = Meter(self._redis)
+        self._meter = Meter(self._redis, settings.breaker, self._clock)
         self._slots = Slots(self._meter)
         self._egress = Egress(allow_loopback=settings.egress.allow_loopback)
         self._adapters = open_adapters(
-            self._catalog,
+            self._current.catalog,
             connections=max(self._flights.capacity, MOST_CALLS) + SPARE_CONNECTIONS,
             settings=settings.worker,
             clock=self._clock,
@@ -121,11 +121,27 @@ class MillEngine:
             self._database,
             self._slots,
             settings.lease,
-            queues=self._queues,
             capacity=self._flights.capacity,
             in_flight=self._flights.slots,
             stop_jobs=self._flights.stop_jobs,
         )
+        self._follower = Follower(
+            self._database,
+            self._current,
+            self._adapters,
+            self._heartbeat,
+            queues=self._queues,
+            longest_call=settings.worker.call_timeout,
+        )
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Those of its queues of which this process can call somebody."""
+        return self._heartbeat.queues
+
+    def on_queues(self, consume: Callable[[tuple[str, ...]], None]) -> None:
+        """Have this called when a changed catalog wants other queues to be taken."""
+        self._follower.on_queues(consume)
 
     @property
     def _dispatches(self) -> bool:
@@ -136,10 +152,12 @@ class MillEngine:
         """Start what is ours of these; returns when that is committed."""
         async with self._flights.boarding():
             started = await self._starter.start(attempt_ids)
+            # Each call keeps to the catalog that it began with.
+            steps = replace(self._steps, catalog=self._current.catalog)
             self._announcer.started(started)
             for attempt in started:
                 flight = Flight(attempt)
-                self._flights.take_off(flight, run(flight, self._steps))
+                self._flights.take_off(flight, run(flight, steps))
 
     async def sweep(self) -> None:
         """One round of the rescuer now."""
@@ -213,14 +231,15 @@ class MillEngine:
         self._starter = Starter(self._database, self._heartbeat, self._flights, worker)
         self._finisher = Finisher(self._database, worker, self._failpoints, self._told)
         self._rescuer = Rescuer(
-            self._database, self._catalog, self._meter, self._settings.lease, self._rescued
+            self._database, self._current, self._meter, self._settings.lease, self._rescued
         )
         self._steps = Steps(
-            catalog=self._catalog,
+            catalog=self._current.catalog,
             adapters=self._adapters,
             heartbeat=self._heartbeat,
             finisher=self._finisher,
             meter=self._meter,
+            slots=self._slots,
             documents=Documents(self._egress),
             announcer=self._announcer,
             teller=self._teller,
@@ -242,7 +261,7 @@ class MillEngine:
     def _make_dispatcher(self) -> Dispatcher:
         means = Means(
             database=self._releases,
-            catalog=self._catalog,
+            current=self._current,
             meter=self._meter,
             fleet=Fleet(),
             publisher=self._publisher,
@@ -265,6 +284,8 @@ class MillEngine:
             self._announcer.run,
             self._teller.run,
             self._listen_for_cancels,
+            self._current.watch,
+            self._follower.run,
         ]
         if self._dispatcher is not None:
             services += [self._dispatcher.run, Checker(self._database, self._adapters).run]

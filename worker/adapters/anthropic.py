@@ -19,13 +19,12 @@ from worker.adapters.anthropic_request import to_wire
 from worker.adapters.anthropic_stream import MessageAssembler
 from worker.adapters.base import Answer, CallError, Told, WireError
 from worker.adapters.listening import BROKEN, listen
+from worker.adapters.rates import ANTHROPIC, rate_of
 from worker.adapters.refusals import retry_after
-from worker.adapters.transport import connection_error, http_client
+from worker.adapters.sse import EVENTS
+from worker.adapters.transport import KEY_FOR_KEYLESS, connection_error, http_client
 
-KEY_FOR_KEYLESS: Final = "none"
-"""Servers that want no key still get a header: the client insists on one."""
 MESSAGES: Final = "/v1/messages"
-EVENTS: Final = "text/event-stream"
 
 
 class DeafClient(anthropic.AsyncAnthropic):
@@ -92,7 +91,7 @@ class AnthropicAdapter:
             return await self._whole(content, options)
         except anthropic.APIStatusError as error:
             raise self._refusal(error) from None
-        except (anthropic.APIConnectionError, *BROKEN) as error:
+        except (anthropic.APIConnectionError, WireError, *BROKEN) as error:
             raise connection_error(error) from None
 
     async def check(self, *, timeout: float) -> None:
@@ -102,7 +101,7 @@ class AnthropicAdapter:
             await self._client.get("/v1/models", cast_to=httpx2.Response, options=options)
         except anthropic.APIStatusError as error:
             raise self._refusal(error) from None
-        except anthropic.APIConnectionError as error:
+        except (anthropic.APIConnectionError, WireError) as error:
             raise connection_error(error) from None
 
     async def close(self) -> None:
@@ -114,7 +113,7 @@ class AnthropicAdapter:
             MESSAGES, cast_to=httpx2.Response, content=content, options=options
         )
         with _named(response):
-            return Answer(_result(response.content), _id_of(response))
+            return _answer(response, _result(response.content))
 
     async def _streamed(
         self, content: bytes, options: anthropic.RequestOptions, timeout: float, told: Told
@@ -132,10 +131,10 @@ class AnthropicAdapter:
         async with stream:
             with _named(response):
                 if EVENTS not in response.headers.get("content-type", ""):
-                    return Answer(_result(await response.aread()), _id_of(response))
+                    return _answer(response, _result(await response.aread()))
                 assembler = MessageAssembler()
                 result = await listen(response, assembler, told, began=began, timeout=timeout)
-                return Answer(result, _id_of(response))
+                return _answer(response, result)
 
     def _refusal(self, error: anthropic.APIStatusError) -> CallError:
         wait = retry_after(error.response.headers, self._clock.now())
@@ -145,7 +144,12 @@ class AnthropicAdapter:
             f"{error.status_code}: {message_of(said) or error.message}"[:500],
             retry_after=wait,
             provider_request_id=error.request_id,
+            rate=rate_of(error.response.headers, ANTHROPIC),
         )
+
+
+def _answer(response: httpx2.Response, result: GenerationResult) -> Answer:
+    return Answer(result, _id_of(response), rate_of(response.headers, ANTHROPIC))
 
 
 def _result(content: bytes) -> GenerationResult:

@@ -1,7 +1,7 @@
 """The seam between the pipeline and a provider's wire."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from shared.domain.failure import FailureKind
@@ -9,6 +9,9 @@ from shared.domain.generation import Delta, GenerationRequest, GenerationResult,
 
 Told = Callable[[Delta], None]
 """Hears each piece of a streamed answer; returns at once and raises nothing."""
+Rate = Mapping[str, int]
+"""What the provider says it would still take in its window, by the limit's name in the catalog:
+`requests`, `tokens`, `input_tokens`, `output_tokens`. What it did not say is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,7 @@ class Answer:
 
     result: GenerationResult
     provider_request_id: str | None
+    rate: Rate = field(default_factory=dict)
 
 
 class CallError(Exception):
@@ -30,6 +34,7 @@ class CallError(Exception):
         retry_after: float | None = None,
         provider_request_id: str | None = None,
         usage: Usage | None = None,
+        rate: Rate | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -39,6 +44,7 @@ class CallError(Exception):
         self.provider_request_id = provider_request_id
         self.usage = usage
         """What was billed all the same; None: nobody said."""
+        self.rate = rate or {}
         self.perhaps_billed = False
         """The provider had begun to answer: the bill is not nothing, whatever the kind says."""
 

@@ -15,16 +15,20 @@ from openai import RequestOptions
 
 from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
-from shared.domain.generation import Delta, GenerationRequest, GenerationResult, RequestKind
-from worker.adapters.base import Answer, CallError, Told, WireError
+from shared.domain.generation import (
+    GenerationRequest,
+    GenerationResult,
+    RequestKind,
+    deltas_of,
+)
+from worker.adapters.base import Answer, CallError, Rate, Told, WireError
 from worker.adapters.listening import BROKEN, Assembler, listen
 from worker.adapters.openai_errors import MAX_MESSAGE, classify, message_of, raise_told
 from worker.adapters.openai_usage import billed
+from worker.adapters.rates import OPENAI, rate_of
 from worker.adapters.refusals import retry_after
 from worker.adapters.transport import connection_error
 
-KEY_FOR_KEYLESS: Final = "none"
-"""Servers that want no key still get a header: the client insists on one."""
 JSON: Final = "application/json"
 
 
@@ -101,15 +105,19 @@ class FamilyAdapter:
                 async with asyncio.timeout(timeout):
                     response = await send(stream=False)
                 with _named(response) as request_id:
-                    return Answer(_whole(response.content, form, request), request_id)
+                    result = _whole(response.content, form, request)
+                    return Answer(result, request_id, _rate(response))
             began = monotonic()
             response = await send(stream=True)
             async with aclosing(response):
                 with _named(response) as request_id:
                     if JSON in response.headers.get("content-type", ""):
-                        return Answer(await _unstreamed(response, form, request, told), request_id)
-                    heard = listen(response, form.assembler(), told, began=began, timeout=timeout)
-                    return Answer(await heard, request_id)
+                        result = await _unstreamed(response, form, request, told)
+                    else:
+                        assembler = form.assembler()
+                        heard = listen(response, assembler, told, began=began, timeout=timeout)
+                        result = await heard
+                    return Answer(result, request_id, _rate(response))
 
     async def check(self, *, timeout: float) -> None:
         """GET /models; see Adapter.check."""
@@ -157,7 +165,7 @@ class FamilyAdapter:
             yield
         except openai.APIStatusError as error:
             raise self._refusal(error) from None
-        except (openai.APIConnectionError, *BROKEN) as error:
+        except (openai.APIConnectionError, WireError, *BROKEN) as error:
             raise connection_error(error) from None
         except TimeoutError:
             message = "the provider did not answer in time"
@@ -170,6 +178,7 @@ class FamilyAdapter:
             f"{error.status_code}: {message_of(error.body) or error.message}"[:MAX_MESSAGE],
             retry_after=retry_after(headers, self._clock.now()),
             provider_request_id=error.request_id or headers.get("apim-request-id"),
+            rate=rate_of(headers, OPENAI),
         )
 
 
@@ -190,8 +199,13 @@ async def _unstreamed(
 ) -> GenerationResult:
     """The answer of a server that was asked to stream and does not: told in one piece."""
     result = _whole(await response.aread(), form, request)
-    told(Delta(text=result.content, refusal=result.refusal or ""))
+    for delta in deltas_of(result):
+        told(delta)
     return result
+
+
+def _rate(response: httpx2.Response) -> Rate:
+    return rate_of(response.headers, OPENAI)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import structlog
 from shared.db.start import StartedAttempt
 from shared.domain.job import JobState
 from shared.meters.meter import Slot
+from worker.pipeline.slots import Heard
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,8 @@ class Flight:
     begun: bool = False
     sent: bool = False
     """The request is on its way, or may be."""
+    heard: Heard = field(default_factory=Heard)
+    """What the provider said of quota."""
     decided: bool = False
     """From here on the outcome stands and is only being recorded."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)

@@ -4,29 +4,30 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import Final
 
 import structlog
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
-from shared.catalog.deployments import Catalog, Deployment
+from shared.catalog.deployments import Catalog
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
-from shared.domain.generation import Delta, GenerationRequest
+from shared.domain.generation import GenerationRequest, deltas_of
 from shared.domain.job import JobState
 from shared.meters.meter import Meter
-from shared.security.egress import Egress
 from shared.settings import WorkerSettings
 from worker.adapters.base import Answer, CallError
 from worker.adapters.registry import Adapters
 from worker.failpoint import Failpoints
 from worker.pipeline.announce import Announcer
-from worker.pipeline.documents import with_bytes
+from worker.pipeline.documents import Documents
 from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import STATE_AFTER, Flight, StopReason
 from worker.pipeline.heartbeat import Heartbeat
 from worker.pipeline.output import check_output, corrected
+from worker.pipeline.slots import Heard, Slots
 from worker.pipeline.telling import Teller
 from worker.pipeline.verdict import (
     TOLD_INSTEAD,
@@ -41,6 +42,8 @@ from worker.pipeline.verdict import (
 log = structlog.get_logger(__name__)
 
 REQUEST = TypeAdapter(GenerationRequest)
+LEAST_PATIENCE: Final = 0.1
+"""Seconds: a deadline that is over by now fails as any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,8 @@ class Steps:
     heartbeat: Heartbeat
     finisher: Finisher
     meter: Meter
-    egress: Egress
+    slots: Slots
+    documents: Documents
     announcer: Announcer
     teller: Teller
     clock: Clock
@@ -68,35 +72,43 @@ async def run(flight: Flight, steps: Steps) -> None:
     Broken off by `flight.stop(reason)`, it records that instead.
     """
     attempt, began = flight.attempt, monotonic()
+    # Before anything can go wrong: who watches is told of every attempt how it ended.
+    if attempt.request.get("stream"):
+        steps.teller.open(attempt, _patience(attempt, steps))
     try:
         decision = await _decide(flight, steps, began)
     except asyncio.CancelledError:
         reason = flight.stopping or StopReason.DRAINED
         decision = interrupted(attempt, to=STATE_AFTER[reason], reason=reason, sent=flight.sent)
     flight.decided = True
-    if decision.block_seconds:
-        await _rest(attempt.deployment, decision.block_seconds, steps.meter)
+    await _rest(attempt.deployment, decision, steps.meter)
     if decision.used_up:
         await steps.switch_off(steps.catalog.find(attempt.deployment).provider.id, decision.used_up)
     seconds = monotonic() - began
+    steps.slots.ended(
+        attempt.attempt_id,
+        steps.catalog.known(attempt.deployment),
+        flight.heard,
+        sent=flight.sent,
+        failure=decision.leaving.failure_kind,
+    )
     try:
         if moved_to := await steps.finisher.finish(decision.leaving):
             steps.announcer.ended(decision.leaving, moved_to, seconds)
     finally:
         steps.teller.end(attempt.attempt_id)
+        steps.slots.forget(attempt.attempt_id)
 
 
 async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
     """Send the request and turn its end into a decision."""
     attempt = flight.attempt
-    if stopped := flight.stopping:
-        return interrupted(attempt, to=STATE_AFTER[stopped], reason=stopped, sent=False)
-    if not steps.heartbeat.sure:
-        reason = "the worker lost its lease before it sent the request"
-        return interrupted(attempt, to=JobState.QUEUED, reason=reason, sent=False)
+    if not_sent := _not_sent(flight, steps):
+        return not_sent
     try:
         answer = await _call(flight, steps)
     except CallError as error:
+        flight.heard = Heard(error.usage or flight.heard.usage, error.rate or flight.heard.rate)
         return _failed(attempt, error, steps, _milliseconds(began))
     except Exception as error:
         log.exception("adapter_broke", attempt_id=attempt.attempt_id)
@@ -111,6 +123,20 @@ async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
         )
     deployment = steps.catalog.find(attempt.deployment)
     return succeeded(attempt, deployment, answer, _milliseconds(began), steps.clock)
+
+
+def _not_sent(flight: Flight, steps: Steps) -> Decision | None:
+    """What becomes of an attempt that must not be sent; None: it may be."""
+    attempt = flight.attempt
+    if stopped := flight.stopping:
+        return interrupted(attempt, to=STATE_AFTER[stopped], reason=stopped, sent=False)
+    if not steps.heartbeat.sure:
+        reason = "the worker lost its lease before it sent the request"
+    elif steps.catalog.known(attempt.deployment) is None:
+        reason = f"the catalog has {attempt.deployment} no more"
+    else:
+        return None
+    return interrupted(attempt, to=JobState.QUEUED, reason=reason, sent=False)
 
 
 def _failed(attempt: StartedAttempt, error: CallError, steps: Steps, latency_ms: int) -> Decision:
@@ -128,47 +154,56 @@ async def _call(flight: Flight, steps: Steps) -> Answer:
     deployment = steps.catalog.find(attempt.deployment)
     adapter = steps.adapters.ready.get(deployment.provider.id)
     if adapter is None:
-        reason = steps.adapters.missing[deployment.provider.id]
+        gone = f"the catalog has provider {deployment.provider.id} no more"
+        reason = steps.adapters.missing.get(deployment.provider.id, gone)
         raise CallError(FailureKind.UNREACHABLE, reason)
-    patience = min(steps.settings.call_timeout, attempt.seconds_left)
-    request = await _request(attempt, deployment, steps, max(patience, 0.1))
-    timeout = max(patience - (monotonic() - began), 0.1)
-    told = steps.teller.open(attempt, timeout) if request.stream else None
-    steps.failpoints.passing("before_send")
-    flight.sent = True
-    try:
-        async with asyncio.timeout(timeout):
-            answer = await adapter.complete(
-                request,
-                model=deployment.upstream,
-                attempt_id=attempt.attempt_id,
-                timeout=timeout,
-                told=told,
-            )
-    except TimeoutError:
-        message = f"no answer within {timeout:.0f} seconds"
-        raise CallError(FailureKind.TIMEOUT, message) from None
+    patience = _patience(attempt, steps)
+    told = steps.teller.ear(attempt.attempt_id)
+    async with steps.documents.sent(_request(attempt), deployment.provider, patience) as request:
+        timeout = max(patience - (monotonic() - began), LEAST_PATIENCE)
+        steps.failpoints.passing("before_send")
+        flight.sent = True
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await adapter.complete(
+                    request,
+                    model=deployment.upstream,
+                    attempt_id=attempt.attempt_id,
+                    timeout=timeout,
+                    told=told,
+                )
+        except TimeoutError:
+            message = f"no answer within {timeout:.0f} seconds"
+            raise CallError(FailureKind.TIMEOUT, message) from None
     steps.failpoints.passing("after_answer")
+    flight.heard = Heard(answer.result.usage, answer.rate)
     if told and not steps.teller.said(attempt.attempt_id):
-        told(Delta(text=answer.result.content))
+        for delta in deltas_of(answer.result):
+            told(delta)
     check_output(request, answer)
     return answer
 
 
-async def _request(
-    attempt: StartedAttempt, deployment: Deployment, steps: Steps, seconds: float
-) -> GenerationRequest:
-    """What is sent: the stored request, told of a failed output, with the bytes that it needs."""
-    request = REQUEST.validate_python(attempt.request)
+def _patience(attempt: StartedAttempt, steps: Steps) -> float:
+    """Seconds for the whole attempt."""
+    return max(min(steps.settings.call_timeout, attempt.seconds_left), LEAST_PATIENCE)
+
+
+def _request(attempt: StartedAttempt) -> GenerationRequest:
+    """What is asked: the stored request, told of a failed output."""
+    request: GenerationRequest = REQUEST.validate_python(attempt.request)
     if attempt.last_failure == FailureKind.INVALID_OUTPUT:
         request = corrected(request, attempt.last_error or "it was not valid")
-    return await with_bytes(request, deployment.provider.adapter, steps.egress, seconds)
+    return request
 
 
-async def _rest(deployment: str, seconds: float, meter: Meter) -> None:
-    """Keep everybody away from a deployment for a while; best effort."""
+async def _rest(deployment: str, decision: Decision, meter: Meter) -> None:
+    """Keep everybody away from a deployment for a while, or slow down; best effort."""
     try:
-        await meter.block(deployment, seconds)
+        if decision.block_seconds:
+            await meter.block(deployment, decision.block_seconds)
+        if decision.leaving.failure_kind is FailureKind.SLOW_DOWN:
+            await meter.slow_down(deployment)
     except (RedisError, OSError) as error:
         log.warning("deployment_not_rested", deployment=deployment, error=type(error).__name__)
 
