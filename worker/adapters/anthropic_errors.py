@@ -38,8 +38,6 @@ KIND_OF_PROSE: Final = (
     (re.compile(r"exceed context limit", re.IGNORECASE), FailureKind.CONTEXT_LENGTH),
     (re.compile(r"content filtering policy", re.IGNORECASE), FailureKind.CONTENT_FILTERED),
 )
-OVERLOADED: Final = 529
-"""A status of this API's own."""
 IN_AN_ANSWER: Final = 500
 """The status to judge an error by that comes under status 200, whole or amid a stream."""
 
@@ -54,7 +52,7 @@ def classify(status: int, error: Any, *, retry_after: float | None = None) -> Fa
     code, said = _code_of(details), str(details.get("type"))
     kind = KIND_OF_CODE.get(code) or KIND_OF_TYPE.get(said) or _kind_of_prose(details)
     if kind is None:
-        kind = FailureKind.OVERLOADED if status == OVERLOADED else kind_of_status(status)
+        kind = kind_of_status(status)
     endless = status == 429 and retry_after is None and code not in KIND_OF_CODE
     return FailureKind.QUOTA if endless and kind is FailureKind.RATE_LIMITED else kind
 

@@ -30,6 +30,7 @@ from shared.domain.generation import (
     ToolMode,
 )
 from worker.adapters.base import CallError
+from worker.adapters.bodies import present
 
 WIRE: Final = "anthropic"
 WIRE_ROLES: Final = {Role.USER: "user", Role.ASSISTANT: "assistant", Role.TOOL: "user"}
@@ -61,7 +62,7 @@ def to_wire(request: GenerationRequest, model: str, *, stream: bool = False) -> 
         "format": _format(request),
     }
     user_id = (request.metadata or {}).get("user_id")
-    return _present(
+    return present(
         {
             "model": model,
             "max_tokens": request.max_tokens,
@@ -69,7 +70,7 @@ def to_wire(request: GenerationRequest, model: str, *, stream: bool = False) -> 
             "messages": list(_turns(request.messages)),
             "tools": _tools(request) or None,
             "tool_choice": _tool_choice(request),
-            "output_config": _present(output_config) or None,
+            "output_config": present(output_config) or None,
             "thinking": _thinking(request.reasoning_effort),
             "stop_sequences": list(request.stop) or None,
             "metadata": {"user_id": user_id} if user_id else None,
@@ -101,7 +102,7 @@ def _blocks_of(message: Message) -> list[dict[str, Any]]:
             "content": blocks or None,
             "is_error": message.is_error or None,
         }
-        return [_present(result)]
+        return [present(result)]
     # Thinking stands among the parts, so it comes before the calls, as the API demands.
     return blocks + [_tool_use(call) for call in message.tool_calls]
 
@@ -116,7 +117,7 @@ def _image(part: ImagePart) -> dict[str, Any]:
 
 
 def _document(part: FilePart) -> dict[str, Any]:
-    return _present({"type": "document", "source": _source(part.url), "title": part.filename})
+    return present({"type": "document", "source": _source(part.url), "title": part.filename})
 
 
 def _opaque(part: OpaquePart) -> dict[str, Any] | None:
@@ -165,7 +166,7 @@ def _tools(request: GenerationRequest) -> list[dict[str, Any]]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    return _present(
+    return present(
         {
             "name": tool.name,
             "description": tool.description,
@@ -199,10 +200,6 @@ def _thinking(effort: ReasoningEffort | None) -> dict[str, Any] | None:
     if effort is None:
         return None
     return {"type": "disabled" if effort is ReasoningEffort.NONE else "adaptive"}
-
-
-def _present(body: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if value is not None}
 
 
 def _refused(message: str) -> CallError:

@@ -5,8 +5,8 @@ from pydantic import SecretStr
 
 from shared.domain.clock import Clock
 from worker.adapters.openai import FORMS
-from worker.adapters.openai_client import KEY_FOR_KEYLESS, Deaf, FamilyAdapter
-from worker.adapters.transport import http_client
+from worker.adapters.openai_client import Deaf, FamilyAdapter
+from worker.adapters.transport import KEY_FOR_KEYLESS, http_client
 
 
 class DeafAzureClient(Deaf, openai.AsyncAzureOpenAI):

@@ -1,7 +1,8 @@
-"""Counts as a provider bills them."""
+"""Numbers as a provider gives them: counts that it bills, vectors that are to be used."""
 
 from collections.abc import Callable
 from functools import wraps
+from math import isfinite
 from typing import Any, Final, ParamSpec
 
 import structlog
@@ -49,3 +50,11 @@ def if_sound(read: Callable[Asked, Usage | None]) -> Callable[Asked, Usage | Non
             return None
 
     return reading
+
+
+def finite(vector: tuple[float, ...]) -> tuple[float, ...]:
+    """The vector. Raises ValueError for one that is empty or holds what is no number."""
+    # What is no number leaves no sum; to look at each would cost as much as to unpack it.
+    if not vector or not isfinite(sum(vector)):
+        raise ValueError("a vector is empty or holds what is no number")
+    return vector

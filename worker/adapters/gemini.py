@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import aiohttp
 import httpx2
@@ -24,11 +24,8 @@ from worker.adapters.gemini_reply import embeddings_from_wire, from_wire
 from worker.adapters.gemini_stream import Assembler
 from worker.adapters.gemini_wire import calls_in, path_of, to_wire
 from worker.adapters.listening import listen
-from worker.adapters.transport import connection_error, http_client
-
-KEY_FOR_KEYLESS: Final = "none"
-"""Servers that want no key still get a header: the client insists on one."""
-EVENTS: Final = "text/event-stream"
+from worker.adapters.sse import EVENTS
+from worker.adapters.transport import KEY_FOR_KEYLESS, connection_error, http_client
 
 
 class OneShotClient(BaseApiClient):
@@ -54,7 +51,8 @@ class OneShotClient(BaseApiClient):
             patience["connect"] = min(patience["connect"], connect_timeout)
 
         self._connections = http_client(connections)
-        self._connections.event_hooks = {"request": [hurry]}
+        hooks = self._connections.event_hooks
+        self._connections.event_hooks = {**hooks, "request": [*hooks["request"], hurry]}
         # A redirect would be a second request, and it would carry the key to another host.
         self._connections.follow_redirects = False
         try:
@@ -87,7 +85,9 @@ class OneShotClient(BaseApiClient):
         reply = await self._async_request_once(request, stream=True)
         response = cast(httpx2.Response, reply.response_stream)
         if not stream or EVENTS not in response.headers.get("content-type", ""):
-            await response.aread()
+            # Whoever stops waiting leaves no reply half read.
+            async with aclosing(response):
+                await response.aread()
         return response
 
     async def end(self) -> None:

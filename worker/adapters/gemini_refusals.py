@@ -41,6 +41,8 @@ KIND_OF_GOOGLES_STATUS: Final = {
     "CANCELLED": FailureKind.SERVER,
 }
 NOTHING_GRANTED: Final = re.compile(r"\blimit: 0\b(?![.\d])")
+UNTIL_GRANTED: Final = 3600.0
+"""Seconds; a person may change the account's tier meanwhile."""
 SPENT: Final = re.compile(r"spend(ing)? (cap|limit)|prepa\w+ credits", re.IGNORECASE)
 ASKS_FOR_A_PLAN: Final = re.compile(r"check your plan and billing", re.IGNORECASE)
 
@@ -76,7 +78,12 @@ def classify(status: int, error: Mapping[str, Any]) -> FailureKind:
 
 
 def wait_of(error: Mapping[str, Any], now: datetime) -> float | None:
-    """Seconds to wait: until a day's quota is new, or as the reply asks; None if it is silent."""
+    """Seconds to wait: until a day's quota is new, or as the reply asks; None if it is silent.
+
+    A model of which nothing is granted rests alone, long: the provider's others are granted.
+    """
+    if _is_not_granted(error):
+        return UNTIL_GRANTED
     if _is_of_the_day(error):
         return _seconds_to_pacific_midnight(now)
     for detail in _details(error, "RetryInfo"):
@@ -104,13 +111,20 @@ def _is_used_up(error: Mapping[str, Any]) -> bool:
     violations = _violations(error)
     return (
         _is_of_the_day(error)
-        or any(each.get("quotaValue") in ("0", 0) for each in violations)
-        or bool(NOTHING_GRANTED.search(message) or SPENT.search(message))
+        or _is_not_granted(error)
+        or bool(SPENT.search(message))
         or bool(
             ASKS_FOR_A_PLAN.search(message)
             and not violations
             and not any(_details(error, "RetryInfo"))
         )
+    )
+
+
+def _is_not_granted(error: Mapping[str, Any]) -> bool:
+    """There is no quota of this model at the account's tier: other models have theirs."""
+    return bool(NOTHING_GRANTED.search(str(error.get("message", "")))) or any(
+        each.get("quotaValue") in ("0", 0) for each in _violations(error)
     )
 
 

@@ -9,7 +9,7 @@ from shared.domain.conversation import FilePart, ImagePart, OpaquePart, Part, Te
 from shared.domain.failure import FailureKind
 from shared.domain.generation import FinishReason, GenerationResult, Usage
 from worker.adapters.base import CallError, WireError
-from worker.adapters.counts import billable, if_sound, stated
+from worker.adapters.counts import billable, finite, if_sound, stated
 from worker.adapters.gemini_turns import WIRE
 
 FINISH_REASONS: Final = {
@@ -81,9 +81,7 @@ def from_wire(body: Any, model: str, *, calls_before: int = 0) -> GenerationResu
 def embeddings_from_wire(body: Any, model: str, count: int) -> GenerationResult:
     """The vectors of `count` texts, in order. Raises WireError when they are not that many."""
     try:
-        vectors = tuple(
-            tuple(float(value) for value in each["values"]) for each in body["embeddings"]
-        )
+        vectors = tuple(finite(tuple(map(float, each["values"]))) for each in body["embeddings"])
         usage = usage_from_wire(body)
     except MALFORMED as error:
         message = f"the reply holds no embeddings ({type(error).__name__}: {error})"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from itertools import groupby
-from mimetypes import guess_type
 from typing import Any, Final
 
 import orjson
@@ -29,7 +28,6 @@ UNSIGNED: Final = re.compile(r"gemini-[12]\b")
 """Models from before the signatures, which think by a budget of tokens."""
 SPEAKERS: Final = {Role.USER: "user", Role.TOOL: "user", Role.ASSISTANT: "model"}
 DATA_URL: Final = re.compile(r"data:([^;,]+)(?:;[^;,]+)*;base64,")
-GOOGLES_FILES: Final = re.compile(r"gs://|https://generativelanguage\.googleapis\.com/\w+/files/")
 
 Calls = dict[str, tuple[int, ToolCall]]
 """The conversation's calls so far: id to place and call."""
@@ -131,21 +129,16 @@ def _part(part: TextPart | ImagePart | FilePart) -> dict[str, Any]:
     match part:
         case TextPart(text=text):
             return {"text": text}
-        case ImagePart(url=url):
-            return _media(url, None)
-        case FilePart(url=url, filename=filename):
-            return _media(url, filename)
+        case ImagePart(url=url) | FilePart(url=url):
+            return _media(url)
 
 
-def _media(url: str, filename: str | None) -> dict[str, Any]:
-    """The bytes of a data URL, or a file that Google holds. Raises CallError for other URLs."""
+def _media(url: str) -> dict[str, Any]:
+    """The bytes of a data URL. Raises CallError for other URLs."""
     if data := DATA_URL.match(url):
         return {"inlineData": {"mimeType": data[1], "data": url[data.end() :]}}
-    if GOOGLES_FILES.match(url):
-        kind, _ = guess_type(filename or url)
-        return {"fileData": {"fileUri": url, **({"mimeType": kind} if kind else {})}}
     raise CallError(
         FailureKind.BAD_REQUEST,
-        "messages: Gemini takes images and files as data:…;base64,… or as files that Google "
-        f"holds, not by a URL that begins with {url[:8]!r}",
+        "messages: Gemini takes images and files as data:…;base64,…, not by a URL that begins "
+        f"with {url[:8]!r}",
     )

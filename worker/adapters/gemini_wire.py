@@ -12,6 +12,7 @@ from shared.domain.generation import (
     Tool,
     ToolMode,
 )
+from worker.adapters.bodies import present
 from worker.adapters.gemini_turns import UNSIGNED, contents_of
 
 CALLING_MODES: Final = {ToolMode.AUTO: "AUTO", ToolMode.NONE: "NONE", ToolMode.REQUIRED: "ANY"}
@@ -81,17 +82,19 @@ def _instruction(messages: Iterable[Message]) -> dict[str, Any] | None:
 
 def _settings(request: GenerationRequest, model: str) -> dict[str, Any]:
     schema = request.response_schema
-    return _present(
-        maxOutputTokens=request.max_tokens,
-        temperature=request.temperature,
-        topP=request.top_p,
-        presencePenalty=request.presence_penalty,
-        frequencyPenalty=request.frequency_penalty,
-        stopSequences=list(request.stop) or None,
-        seed=request.seed,
-        responseMimeType="application/json" if schema else None,
-        responseJsonSchema=schema.schema if schema else None,
-        thinkingConfig=_thinking(request, model),
+    return present(
+        {
+            "maxOutputTokens": request.max_tokens,
+            "temperature": request.temperature,
+            "topP": request.top_p,
+            "presencePenalty": request.presence_penalty,
+            "frequencyPenalty": request.frequency_penalty,
+            "stopSequences": list(request.stop) or None,
+            "seed": request.seed,
+            "responseMimeType": "application/json" if schema else None,
+            "responseJsonSchema": schema.schema if schema else None,
+            "thinkingConfig": _thinking(request, model),
+        }
     )
 
 
@@ -113,8 +116,12 @@ def _tools(request: GenerationRequest) -> list[dict[str, Any]]:
 
 
 def _declaration(tool: Tool) -> dict[str, Any]:
-    return _present(
-        name=tool.name, description=tool.description, parametersJsonSchema=tool.parameters
+    return present(
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parametersJsonSchema": tool.parameters,
+        }
     )
 
 
@@ -127,7 +134,3 @@ def _tool_config(request: GenerationRequest) -> dict[str, Any] | None:
     else:
         config = {"mode": CALLING_MODES[choice]}
     return {"functionCallingConfig": config}
-
-
-def _present(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

@@ -13,7 +13,7 @@ from shared.domain.failure import FailureKind
 from shared.domain.generation import Delta, GenerationResult
 from worker.adapters.base import CallError, Told, WireError
 from worker.adapters.sse import EventParser
-from worker.adapters.transport import connection_error
+from worker.adapters.transport import EVENT_BYTES, connection_error
 
 LAST_BYTES: Final = 1.0
 """Seconds to wait, after the last event, for the end that lets the connection be used again."""
@@ -74,7 +74,7 @@ class _Ear:
     """Takes the bytes apart and tells the pieces."""
 
     def __init__(self, assembler: Assembler, told: Told, began: float) -> None:
-        self._parser = EventParser()
+        self._parser = EventParser(EVENT_BYTES)
         self._assembler = assembler
         self._told = told
         self._began = began

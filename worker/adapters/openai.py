@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from shared.domain.clock import Clock
 from shared.domain.generation import GenerationRequest, RequestKind
 from worker.adapters import openai_embedding, openai_legacy, openai_wire
-from worker.adapters.openai_client import KEY_FOR_KEYLESS, Deaf, FamilyAdapter, Form
+from worker.adapters.openai_client import Deaf, FamilyAdapter, Form
 from worker.adapters.openai_stream import ChatAssembler
-from worker.adapters.transport import http_client
+from worker.adapters.transport import KEY_FOR_KEYLESS, http_client
 
 WITH_USAGE: Final = {"stream_options": {"include_usage": True}}
 CHAT: Final = Form(

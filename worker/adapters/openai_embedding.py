@@ -2,12 +2,15 @@
 
 import struct
 from base64 import b64decode
-from typing import Any
+from typing import Any, Final
 
 from shared.domain.generation import FinishReason, GenerationRequest, GenerationResult
 from worker.adapters.base import WireError
+from worker.adapters.bodies import present
+from worker.adapters.counts import finite
 from worker.adapters.openai_usage import MALFORMED, usage_from_wire
-from worker.adapters.openai_wire import present
+
+FLOAT_BYTES: Final = 4
 
 
 def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
@@ -49,9 +52,7 @@ def _vector(embedding: Any) -> tuple[float, ...]:
     """Of base64 over float32 in little-endian order, or of plain numbers."""
     if isinstance(embedding, str):
         packed = b64decode(embedding, validate=True)
-        vector = tuple(number for (number,) in struct.iter_unpack("<f", packed))
+        vector = struct.unpack(f"<{len(packed) // FLOAT_BYTES}f", packed)
     else:
-        vector = tuple(float(number) for number in embedding)
-    if not vector:
-        raise ValueError("a vector is empty")
-    return vector
+        vector = tuple(map(float, embedding))
+    return finite(vector)

@@ -44,6 +44,8 @@ KIND_OF_CODE: Final = {
     "server_is_overloaded": FailureKind.OVERLOADED,
     "overloaded_error": FailureKind.OVERLOADED,
     "NoCapacity": FailureKind.OVERLOADED,
+    # A 429 of the flex tier, which has no limit but none to spare.
+    "resource_unavailable": FailureKind.OVERLOADED,
     "vector_store_timeout": FailureKind.SERVER,
     # These come without a status of their own, in a response that failed.
     "data_residency_mismatch": FailureKind.BAD_REQUEST,

@@ -4,9 +4,10 @@ from typing import Any
 
 from shared.domain.generation import Delta, GenerationRequest, GenerationResult
 from worker.adapters.base import WireError
+from worker.adapters.bodies import present
 from worker.adapters.openai_errors import raise_told
 from worker.adapters.openai_usage import MALFORMED, usage_from_wire
-from worker.adapters.openai_wire import FINISH_REASONS, present
+from worker.adapters.openai_wire import FINISH_REASONS, OF_THE_WHOLE
 
 
 def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class CompletionAssembler:
         """What a chunk adds. Raises WireError when it is none, CallError when it is an error."""
         raise_told(chunk)
         try:
-            self._body |= {name: chunk[name] for name in ("model", "usage") if chunk.get(name)}
+            self._body |= {name: chunk[name] for name in OF_THE_WHOLE if chunk.get(name)}
             pieces = []
             for choice in chunk.get("choices") or ():
                 pieces.append("" + (choice.get("text") or ""))

@@ -8,7 +8,7 @@ from shared.domain.generation import Delta, GenerationResult
 from worker.adapters.base import WireError
 from worker.adapters.openai_errors import raise_told
 from worker.adapters.openai_usage import MALFORMED
-from worker.adapters.openai_wire import from_wire, json_of, our_call_id, text_of
+from worker.adapters.openai_wire import OF_THE_WHOLE, from_wire, json_of, our_call_id, text_of
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class ChatAssembler:
         return from_wire({**self._body, "choices": [choice]})
 
     def _eat(self, chunk: Any) -> Iterator[Delta]:
-        for name in ("model", "usage", "service_tier", "citations"):
+        for name in (*OF_THE_WHOLE, "citations"):
             if value := chunk.get(name):
                 self._body[name] = value
         # A chunk without choices tells usage, or what Azure's filter thinks of the prompt.

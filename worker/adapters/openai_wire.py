@@ -24,6 +24,7 @@ from shared.domain.generation import (
     ToolMode,
 )
 from worker.adapters.base import WireError
+from worker.adapters.bodies import present
 from worker.adapters.openai_usage import MALFORMED, usage_from_wire
 
 FINISH_REASONS: Final = {
@@ -36,6 +37,8 @@ MAY_BE_SILENT: Final = frozenset({FinishReason.LENGTH, FinishReason.CONTENT_FILT
 """An answer that was cut may have been cut before its first word."""
 Shown = TextPart | ImagePart | FilePart
 """What every wire can say; what is opaque stays with its own."""
+OF_THE_WHOLE: Final = ("model", "usage", "service_tier")
+"""What a streamed chunk says of the whole answer; the last word wins."""
 UNNAMED_FILE: Final = "document.pdf"
 """The wire wants a name for each file."""
 
@@ -61,11 +64,6 @@ def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
             "metadata": request.metadata,
         }
     )
-
-
-def present(body: dict[str, Any]) -> dict[str, Any]:
-    """Without what is None."""
-    return {name: value for name, value in body.items() if value is not None}
 
 
 def from_wire(body: Any) -> GenerationResult:

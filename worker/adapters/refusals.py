@@ -21,6 +21,8 @@ KIND_OF_STATUS: Final = {
     422: FailureKind.BAD_REQUEST,
     429: FailureKind.RATE_LIMITED,
     503: FailureKind.OVERLOADED,
+    # Anthropic's own word, which proxies before other servers took over.
+    529: FailureKind.OVERLOADED,
 }
 
 

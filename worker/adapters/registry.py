@@ -1,7 +1,8 @@
 """Provider to adapter: clients made once per process, on its loop."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final, TypedDict
 
 from pydantic import SecretStr
@@ -10,20 +11,50 @@ from shared.catalog.deployments import Catalog, Provider
 from shared.domain.clock import Clock
 from shared.settings import WorkerSettings, provider_key
 from worker.adapters.base import Adapter
+from worker.adapters.discretion import Discreet
 
 Dialect = Callable[[Provider, int, WorkerSettings, Clock], Adapter]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Adapters:
     """The providers that this process can call, and why it cannot call the others."""
 
     ready: Mapping[str, Adapter]
     missing: Mapping[str, str]
+    open_one: Callable[[Provider], Adapter]
+    rows: Mapping[str, Provider] = field(default_factory=dict)
+    """What each of those that are ready was made of."""
+    retired: list[tuple[float, Adapter]] = field(default_factory=list)
+    """Of rows that changed or went, and since when: calls in flight may still need them."""
+
+    def renew(self, catalog: Catalog) -> None:
+        """Follow a changed catalog: what its rows did not change goes on as it is."""
+        ready: dict[str, Adapter] = {}
+        missing: dict[str, str] = {}
+        for provider in catalog.providers.values():
+            if reason := _reason_missing(provider):
+                missing[provider.id] = reason
+            elif self.rows.get(provider.id) == provider:
+                ready[provider.id] = self.ready[provider.id]
+            else:
+                ready[provider.id] = self.open_one(provider)
+        self.retired += [
+            (monotonic(), each) for name, each in self.ready.items() if ready.get(name) is not each
+        ]
+        self.ready, self.missing = ready, missing
+        self.rows = {name: catalog.providers[name] for name in ready}
+
+    async def close_retired(self, longest_call: float) -> None:
+        """Close what no call can need any more; `longest_call` in seconds."""
+        over = [each for since, each in self.retired if monotonic() - since > longest_call]
+        self.retired = [each for each in self.retired if each[1] not in over]
+        for adapter in over:
+            await adapter.close()
 
     async def close(self) -> None:
         """Close every client."""
-        for adapter in self.ready.values():
+        for adapter in (*self.ready.values(), *(each for _, each in self.retired)):
             await adapter.close()
 
 
@@ -76,14 +107,15 @@ def _dialect(make: Callable[[Provider, Line], Adapter]) -> Dialect:
     def opened(
         provider: Provider, connections: int, settings: WorkerSettings, clock: Clock
     ) -> Adapter:
+        key = provider_key(provider.key_variables)
         line = Line(
             base_url=provider.base_url or "",
-            key=provider_key(provider.key_variables),
+            key=key,
             connections=connections,
             connect_timeout=settings.connect_timeout,
             clock=clock,
         )
-        return make(provider, line)
+        return Discreet(make(provider, line), key)
 
     return opened
 
@@ -103,15 +135,13 @@ def open_adapters(
     catalog: Catalog, *, connections: int, settings: WorkerSettings, clock: Clock
 ) -> Adapters:
     """Make a client for every provider that has an address and, if it wants one, a key."""
-    ready: dict[str, Adapter] = {}
-    missing: dict[str, str] = {}
-    for provider in catalog.providers.values():
-        if reason := _reason_missing(provider):
-            missing[provider.id] = reason
-        else:
-            dialect = DIALECTS[provider.adapter]
-            ready[provider.id] = dialect(provider, connections, settings, clock)
-    return Adapters(ready, missing)
+
+    def open_one(provider: Provider) -> Adapter:
+        return DIALECTS[provider.adapter](provider, connections, settings, clock)
+
+    adapters = Adapters({}, {}, open_one)
+    adapters.renew(catalog)
+    return adapters
 
 
 def _reason_missing(provider: Provider) -> str | None:

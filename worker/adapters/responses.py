@@ -9,9 +9,9 @@ from shared.domain.clock import Clock
 from shared.domain.generation import RequestKind
 from worker.adapters import responses_wire
 from worker.adapters.openai import DeafClient
-from worker.adapters.openai_client import KEY_FOR_KEYLESS, FamilyAdapter, Form
+from worker.adapters.openai_client import FamilyAdapter, Form
 from worker.adapters.responses_stream import ResponseAssembler
-from worker.adapters.transport import http_client
+from worker.adapters.transport import KEY_FOR_KEYLESS, http_client
 
 FORMS: Final[Mapping[RequestKind, Form]] = {
     RequestKind.CHAT: Form(

@@ -25,8 +25,9 @@ from shared.domain.generation import (
     ToolMode,
 )
 from worker.adapters.base import WireError
+from worker.adapters.bodies import present
 from worker.adapters.openai_usage import MALFORMED, usage_from_wire
-from worker.adapters.openai_wire import UNNAMED_FILE, Shown, content_of, json_of, present
+from worker.adapters.openai_wire import UNNAMED_FILE, Shown, content_of, json_of
 
 WIRE: Final = "openai-responses"
 INCOMPLETE: Final = {
@@ -71,6 +72,8 @@ def from_wire(body: Any) -> GenerationResult:
         usage = usage_from_wire(
             body.get("usage"), service_tier=body.get("service_tier"), searches=_searches(output)
         )
+        if body["status"] == "completed" and not (texts or refusals or calls):
+            raise LookupError("neither text nor a refusal nor a call of a tool")
         return GenerationResult(
             content="".join(texts),
             parts=tuple(_parts(output)),
