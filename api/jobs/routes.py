@@ -1,7 +1,7 @@
 """The job resource over HTTP: parse, one call, return."""
 
 from time import monotonic
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import AwareDatetime
@@ -11,7 +11,6 @@ from api.errors import error_responses
 from api.jobs.find import find_job
 from api.jobs.parse import LineError, parse_as, parse_json, split_lines
 from api.jobs.schemas import (
-    JOB_EXAMPLE,
     BulkAccepted,
     BulkItem,
     BulkLine,
@@ -22,6 +21,7 @@ from api.jobs.schemas import (
     JobSummary,
     LaneName,
     TokenSum,
+    body_of,
 )
 from api.jobs.submit import Submission, submit
 from shared.catalog.deployments import REHEARSAL_PREFIX
@@ -38,21 +38,13 @@ WaitSeconds = Annotated[float, Query(ge=0, le=60, description="Seconds")]
 JobId = Annotated[str, Path(max_length=64, examples=["job_06gvp37aldqhh801vvaql8icro"])]
 
 
-def _body(shape: type[JobSubmit], media_type: str) -> dict[str, Any]:
-    """The body's place in OpenAPI; it is parsed by hand, for exact and early refusals."""
-    schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    content = {"schema": schema, "example": JOB_EXAMPLE}
-    return {"requestBody": {"required": True, "content": {media_type: content}}}
-
-
 @router.post(
     "",
     status_code=202,
     operation_id="submit_job",
     summary="Submit a job",
     responses=error_responses(400, 409, 413, 422),
-    openapi_extra=_body(JobSubmit, "application/json"),
+    openapi_extra=body_of(JobSubmit, "application/json"),
 )
 async def submit_job(
     request: Request,
@@ -85,7 +77,7 @@ async def submit_job(
     operation_id="submit_jobs",
     summary="Submit up to 1000 jobs, all or none",
     responses=error_responses(400, 409, 413, 422),
-    openapi_extra=_body(BulkLine, "application/x-ndjson"),
+    openapi_extra=body_of(BulkLine, "application/x-ndjson"),
 )
 async def submit_jobs(request: Request, parts: AnyParts, caller: Writer) -> BulkAccepted:
     """One JSON object a line; an error names the line."""

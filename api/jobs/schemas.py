@@ -11,6 +11,7 @@ from shared.catalog.deployments import REHEARSAL_PREFIX
 from shared.domain.generation import GenerationRequest
 from shared.domain.job import JobState, Lane, WaitReason
 from shared.domain.money import NANO_PER_USD
+from shared.routing.policy import Policy
 
 LaneName = Literal["interactive", "standard", "bulk"]
 Metadata = Annotated[dict[str, Annotated[str, Field(max_length=512)]], Field(max_length=16)]
@@ -53,6 +54,8 @@ class JobSubmit(BaseModel):
     """A label that jobs share; lists and sums can be asked for by it."""
     rehearse: bool = False
     """Send it to the simulator instead of a provider: no key, no money."""
+    policy: Policy | None = None
+    """Whom to ask, in which order, at what cost; `request.model` may be a route's name, too."""
     metadata: Metadata | None = None
 
 
@@ -60,6 +63,14 @@ class BulkLine(JobSubmit):
     """One line of a bulk submission."""
 
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+
+
+def body_of(shape: type[JobSubmit], media_type: str) -> dict[str, Any]:
+    """The body's place in OpenAPI; it is parsed by hand, for exact and early refusals."""
+    schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    content = {"schema": schema, "example": JOB_EXAMPLE}
+    return {"requestBody": {"required": True, "content": {media_type: content}}}
 
 
 class Cost(BaseModel):

@@ -1,9 +1,8 @@
 """The policy of a job as its caller writes it: whom to ask, in which order, at what cost."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,8 +11,6 @@ from shared.catalog.deployments import Tier
 from shared.domain.money import NANO_PER_USD
 from shared.routing.stored import Fallback, Strategy
 
-OF_THE_JOB: Final = ("lane", "deadline_seconds", "run_at", "metadata", "rehearse")
-"""Said once, beside the policy."""
 MOST_NAMED: Final = 20
 MOST_USD: Final = 1_000_000
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -61,15 +58,6 @@ class Policy(BaseModel):
     complexity: Complexity | None = None
     tier: Tier | None = None
     """The tier of models to choose from, whatever the complexity."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _said_once(cls, value: Any) -> Any:
-        said = [name for name in OF_THE_JOB if name in value] if isinstance(value, Mapping) else []
-        if said:
-            message = "{name} is said beside the policy, not in it"
-            raise PydanticCustomError("misplaced", message, {"name": said[0]})
-        return value
 
     @field_validator("candidates")
     @classmethod

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import ValidationError
 
@@ -56,9 +57,15 @@ def test_a_mistake_names_its_field(changed: dict[str, Any], field: str, told: st
     assert told in message
 
 
-@pytest.mark.parametrize("name", ["lane", "deadline_seconds"])
+@pytest.mark.parametrize("name", ["lane", "deadline_seconds", "metadata"])
 def test_what_the_job_says_is_not_said_again(name: str) -> None:
-    assert f"{name} is said beside the policy" in mistake({name: 60})[1]
+    assert mistake({name: 60}) == (name, "Extra inputs are not permitted")
+
+
+def test_a_policy_is_read_from_json_as_strictly_as_a_job() -> None:
+    assert Policy.model_validate_json(orjson.dumps(FULL), strict=True).tier == "low"
+    with pytest.raises(ValidationError):
+        Policy.model_validate_json(b'{"max_tries": "2"}', strict=True)
 
 
 def test_weights_without_their_strategy_are_refused() -> None:

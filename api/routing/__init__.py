@@ -1,0 +1,1 @@
+"""Routes and policies over HTTP: plans of jobs, made and explained."""

@@ -1,0 +1,171 @@
+"""What would become of a job, over HTTP: no provider is called, nothing is stored."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from fastapi import APIRouter, Request
+from redis.exceptions import RedisError
+
+from api.deps import AnyParts, Parts, Writer
+from api.errors import error_responses
+from api.jobs.parse import parse_as, parse_json
+from api.jobs.schemas import Cost, JobSubmit, body_of
+from api.routing.plans import planner_on
+from api.routing.schemas import (
+    CandidateRead,
+    JudgementRead,
+    PlanRead,
+    RefusedRead,
+    StandingRead,
+)
+from shared.catalog.deployments import Deployment
+from shared.catalog.pricing import most_searches, worst_case
+from shared.db.reach import Reach, read_reach
+from shared.db.vitals import read_vitals
+from shared.domain.errors import ConfigurationError
+from shared.meters.breaker import BreakerState
+from shared.routing.plan import Candidate, Plan
+from shared.routing.policy import NO_POLICY
+from shared.routing.routes import policy_for
+from shared.routing.stored import Strategy
+from shared.routing.strategies import Vitals, arranged
+
+router = APIRouter(prefix="/api/v1/explain", tags=["jobs"])
+SHOWN_LIMITS: Final = ("requests", "tokens", "concurrency")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """How everyone stands now."""
+
+    at: datetime
+    reach: Reach
+    vitals: Vitals
+    breakers: Mapping[str, BreakerState]
+
+    def standing(self, each: Deployment) -> StandingRead:
+        """Of one deployment."""
+        provider, latency = each.provider, self.vitals.latency_ms.get(each.id)
+        off, ready = self.reach.off.get(provider.id), self.reach.ready(provider)
+        why_not = f"disabled by {off}" if off else None
+        if ready is False:
+            why_not = why_not or self.reach.why_not_ready(provider)
+        return StandingRead(
+            callable=False if off else ready,
+            why_not=why_not,
+            breaker=self.breakers.get(each.id),
+            in_flight=self.vitals.in_flight.get(each.id, 0),
+            median_ms=None if latency is None else round(latency),
+            limits={
+                **{name: getattr(each.limits, name) for name in SHOWN_LIMITS},
+                "window_seconds": each.limits.window,
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A plan at that moment."""
+
+    plan: Plan
+    moment: Moment
+
+    def candidate(self, each: Candidate) -> CandidateRead:
+        """One of its candidates, with its cost and standing."""
+        cost, deployment = self.cost(each), each.deployment
+        return CandidateRead(
+            deployment=deployment.id,
+            provider=deployment.provider.id,
+            model=deployment.model.id,
+            reasons=list(each.reasons),
+            weight=each.weight if self.plan.policy.strategy is Strategy.WEIGHTED else None,
+            input_tokens=each.fitted.input_tokens,
+            worst_case=None if cost is None else Cost.of(cost),
+            standing=self.moment.standing(deployment),
+        )
+
+    def cost(self, each: Candidate) -> int | None:
+        """The most that one call can cost there, nano-USD; None where nobody knows the price."""
+        fitted = self.plan.fitted
+        searches = most_searches(each.deployment, asked=fitted.request.web_search)
+        try:
+            return worst_case(
+                each.deployment,
+                input_tokens=fitted.input_tokens,
+                max_tokens=fitted.max_tokens,
+                searches=searches,
+                at=self.moment.at,
+            )
+        except ConfigurationError:
+            return None
+
+    def in_order(self) -> list[Candidate]:
+        """The candidates as they would be asked now; for shares of jobs, the heaviest first."""
+        strategy = self.plan.policy.strategy or Strategy.ORDERED
+        if strategy is Strategy.WEIGHTED:
+            return sorted(self.plan.candidates, key=lambda each: -each.weight)
+        known = {each.deployment.id: each for each in self.plan.candidates}
+        costs = {name: cost for name, each in known.items() if (cost := self.cost(each))}
+        deployments = [each.deployment for each in self.plan.candidates]
+        order = arranged(strategy, deployments, self.moment.vitals, "", {}, costs)
+        return [known[each.id] for each in order]
+
+
+@router.post(
+    "",
+    operation_id="explain_plan",
+    summary="Who would be asked, and why",
+    responses=error_responses(400, 413),
+    openapi_extra=body_of(JobSubmit, "application/json"),
+)
+async def explain_plan(request: Request, parts: AnyParts, _: Writer) -> PlanRead:
+    """The plan of a job: candidates with reasons, standing and cost; who is refused, and why."""
+    asked = parse_as(JobSubmit, parse_json(await request.body()))
+    async with parts.database.transaction() as connection:
+        reach, vitals = await read_reach(connection), await read_vitals(connection)
+    routes = parts.routes.of(parts.catalog)
+    planner = planner_on(parts.catalog, routes, reach)
+    policy = policy_for(routes, asked.request.model, asked.policy) or NO_POLICY
+    plan = planner.plan_by(policy, asked)
+    everybody = [*plan.candidates, *(e for listed in plan.fallbacks.values() for e in listed)]
+    breakers = await _breakers(parts, (each.deployment.id for each in everybody))
+    moment = Moment(at=planner.ground.at, reach=reach, vitals=vitals, breakers=breakers)
+    return _read(Explained(plan, moment), rehearse=asked.rehearse)
+
+
+async def _breakers(parts: Parts, names: Iterable[str]) -> dict[str, BreakerState]:
+    """None of them while Redis is away: the plan is worth telling without."""
+    try:
+        found = await parts.breaker.states(list(dict.fromkeys(names)))
+    except (RedisError, OSError):
+        return {}
+    return {name: standing.state for name, standing in found.items()}
+
+
+def _read(explained: Explained, *, rehearse: bool) -> PlanRead:
+    plan = explained.plan
+    candidates = [explained.candidate(each) for each in explained.in_order()]
+    first = next((each.deployment for each in candidates if _goes(each.standing)), None)
+    return PlanRead(
+        model=plan.fitted.model.id,
+        next=first,
+        rehearse=rehearse,
+        strategy=plan.policy.strategy or Strategy.ORDERED,
+        policy=plan.policy.model_dump(mode="json", exclude_unset=True),
+        input_tokens=plan.fitted.input_tokens,
+        max_tokens=plan.fitted.max_tokens,
+        web_search=plan.fitted.request.web_search,
+        complexity=JudgementRead.of(plan.judged) if plan.judged else None,
+        candidates=candidates,
+        fallbacks={
+            kind: [explained.candidate(each) for each in listed]
+            for kind, listed in plan.fallbacks.items()
+        },
+        refused=[RefusedRead(name=each.name, reason=each.reason) for each in plan.refused],
+    )
+
+
+def _goes(standing: StandingRead) -> bool:
+    return standing.callable is True and standing.breaker is not BreakerState.OPEN
