@@ -23,8 +23,6 @@ PER_CALL: Final = 10
 """What stands around a tool, a call of it and its result."""
 PER_SEARCH: Final = 8_000
 """What a web search adds to the input; source: OpenAI's fixed block of search content."""
-CORRECTION: Final = 640
-"""The most tokens, as bytes, of the turn that tells a model what was wrong with its answer."""
 TEXTS: Final = tuple(
     f"data:{kind}"
     for kind in ("text/", "application/json", "application/xml", "application/yaml",

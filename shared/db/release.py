@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.attempt import AttemptState, Further
+from shared.domain.failure import CORRECTION_TOKENS
 from shared.domain.job import JobState, Lane
 from shared.routing.stored import StoredPolicy
 
@@ -166,7 +167,7 @@ async def due_jobs(
             tenant_id=row.tenant_id,
             weight=row.weight,
             lane=Lane(row.lane),
-            input_tokens=row.input_tokens,
+            input_tokens=row.input_tokens + CORRECTION_TOKENS.get(row.error_kind, 0),
             max_tokens=row.max_tokens,
             tried=tuple(row.tried),
             isolated=row.isolated,

@@ -130,5 +130,8 @@ BLAME: Final[dict[FailureKind, Blame]] = {
 }
 """What a deployment's breaker counts."""
 
+CORRECTION_TOKENS: Final[dict[str, int]] = {FailureKind.INVALID_OUTPUT: 640}
+"""The most that the try after such a failure says beside its request."""
+
 NEVER_ARRIVED: Final = frozenset({FailureKind.UNREACHABLE, FailureKind.UNFETCHED})
 """The provider saw nothing of such a call: its permit comes back."""

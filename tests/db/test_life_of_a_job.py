@@ -12,7 +12,7 @@ from shared.db.give_back import give_back, give_back_unstarted
 from shared.db.release import due_jobs
 from shared.db.start import started_before
 from shared.domain.attempt import ATTEMPT_MOVES, AttemptState
-from shared.domain.failure import FailureKind
+from shared.domain.failure import CORRECTION_TOKENS, FailureKind
 from shared.domain.job import JOB_MOVES, JobState, Lane, WaitReason
 from tests.life import COST, HOLD, TENANT, WORKER, Life, answered, new_job
 
@@ -240,15 +240,30 @@ async def test_lanes_and_tenants_are_peeked_side_by_side(life: Life) -> None:
     )
 
 
-async def test_who_searches_the_web_is_seen_where_it_is_asked_for(life: Life) -> None:
-    searching = new_job(request='{"model": "gpt-4.1-mini", "web_search": true}')
-    await life.accept(searching, new_job(), new_job(request='{"web_search": false}'))
+async def test_who_may_search_the_web_is_seen_in_the_queue(life: Life) -> None:
+    searching = new_job(web_search=True)
+    await life.accept(searching, new_job())
     async with life.database.transaction() as connection:
-        seen = await due_jobs(connection, "gpt-4.1-mini", 5, searching=True)
-        unseen = await due_jobs(connection, "gpt-4.1-mini", 5)
-    assert [job.id for job in seen if job.web_search] == [searching.id]
-    assert len(unseen) == 3
-    assert not any(job.web_search for job in unseen)
+        due = await due_jobs(connection, "gpt-4.1-mini", 5)
+    assert len(due) == 2
+    assert [job.id for job in due if job.web_search] == [searching.id]
+
+
+async def test_a_try_that_is_told_of_a_failed_output_has_room_for_that(life: Life) -> None:
+    await life.accept(new_job())
+    [attempt] = await life.start(await life.release())
+    await life.leave(
+        answered(
+            attempt,
+            attempt_state=AttemptState.FAILED,
+            job_state=JobState.QUEUED,
+            failure_kind=FailureKind.INVALID_OUTPUT,
+            result=None,
+        )
+    )
+    async with life.database.transaction() as connection:
+        [job] = await due_jobs(connection, "gpt-4.1-mini", 5)
+    assert job.input_tokens == 10 + CORRECTION_TOKENS[FailureKind.INVALID_OUTPUT]
 
 
 async def _moves_that_pass(life: Life, table: str, states: Iterable[str]) -> set[tuple[str, str]]:

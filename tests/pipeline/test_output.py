@@ -2,8 +2,10 @@
 
 import pytest
 
+from shared.catalog.load import load_catalog
+from shared.catalog.tokens import PER_MESSAGE, count_input
 from shared.domain.conversation import Message, Role
-from shared.domain.failure import FailureKind
+from shared.domain.failure import CORRECTION_TOKENS, FailureKind
 from shared.domain.generation import (
     FinishReason,
     GenerationRequest,
@@ -83,3 +85,12 @@ def test_the_next_try_is_told_what_was_wrong() -> None:
     assert again.messages[-1].role is Role.USER
     assert "'people' is required" in again.messages[-1].text
     assert again.response_schema is REQUEST.response_schema
+
+
+@pytest.mark.parametrize("error", ["", "x" * 500, "\u0b95" * 500, "\U0001f9e0" * 500])
+def test_no_correction_is_longer_than_was_reserved_for_it(error: str) -> None:
+    mini, reserved = load_catalog().models["gpt-4.1-mini"], CORRECTION_TOKENS["invalid_output"]
+    again = corrected(REQUEST, error)
+    assert 0 < count_input(again, mini) - count_input(REQUEST, mini) <= reserved
+    # Whatever the vocabulary: no token is less than a byte.
+    assert len(again.messages[-1].text.encode()) + PER_MESSAGE <= reserved

@@ -8,11 +8,13 @@ import jsonschema_rs
 import orjson
 
 from shared.domain.conversation import Message, Role
-from shared.domain.failure import FailureKind
+from shared.domain.failure import CORRECTION_TOKENS, FailureKind
 from shared.domain.generation import FinishReason, GenerationRequest
 from worker.adapters.base import Answer, CallError
 
 LONGEST_ERROR: Final = 500
+LONGEST_CORRECTION: Final = CORRECTION_TOKENS[FailureKind.INVALID_OUTPUT] - 100
+"""Bytes of an error that the model is told; what is said around it is less than the rest."""
 
 
 def check_output(request: GenerationRequest, answer: Answer) -> None:
@@ -35,8 +37,12 @@ def check_output(request: GenerationRequest, answer: Answer) -> None:
 
 
 def corrected(request: GenerationRequest, last_error: str) -> GenerationRequest:
-    """The same request once more, told what was wrong with the answer before."""
-    words = f"Your last answer was refused: {last_error}. Answer again, with such JSON alone."
+    """The same request once more, told what was wrong with the answer before.
+
+    Longer by CORRECTION_TOKENS at most: no token stands for less than a byte.
+    """
+    told = last_error.encode()[:LONGEST_CORRECTION].decode(errors="ignore")
+    words = f"Your last answer was refused: {told}. Answer again, with such JSON alone."
     return replace(request, messages=(*request.messages, Message(role=Role.USER, content=words)))
 
 
