@@ -6,7 +6,8 @@
 --       5 what each open attempt took (hash)  6 breaker (hash)  7 what was learned (hash)
 --       8.. one per gauge (hash)
 -- ARGV  1 concurrency (0: no limit)  2 slots of the queue's workers  3 slot expiry, milliseconds
---       4 'doubt' when the caller lost its connection: what was granted may be forgotten
+--       4 'doubt' when the caller lost its connection: what was granted may be forgotten;
+--       'look' to be told the wait of the first attempt, and take nothing
 --       5 how long a probe may be out, microseconds  6 the longest of what the gauges count,
 --       microseconds  7.. the gauges (gauges.lua)
 --       then for each attempt: id, input tokens, most output tokens, its need of each gauge
@@ -66,15 +67,17 @@ for i = first, #ARGV, stride do
         if micros > wait then wait, binding = micros, gauge.name end
     end
     if wait > 0 then break end
-    if free <= 0 then binding = free_name break end
-    local record = {whole(now), ARGV[i + 1], ARGV[i + 2]}
+    if free <= 0 then binding = free_name end
+    if free <= 0 or ARGV[4] == 'look' then break end
+    local taken = {}
     for j, gauge in ipairs(gauges) do
         gauge.take(needs[j])
-        record[3 + j] = gauge.name .. '=' .. whole(needs[j])
+        taken[gauge.name] = needs[j]
     end
     free, granted = free - 1, granted + 1
     slots[2 * granted - 1], slots[2 * granted] = expiry, ARGV[i]
-    records[2 * granted - 1], records[2 * granted] = ARGV[i], table.concat(record, ' ')
+    records[2 * granted - 1] = ARGV[i]
+    records[2 * granted] = cmsgpack.pack(now, ARGV[i + 1], ARGV[i + 2], taken)
     if probing then
         shut = now + tonumber(ARGV[5])
         redis.call('HSET', KEYS[6], 'probe', ARGV[i], 'probe_until', whole(shut))

@@ -118,13 +118,29 @@ class Meter:
         After a lost connection the quota is taken for used up: what was granted in the last
         instants may be forgotten.
         """
+        manner = "doubt" if deployment.id in self._doubtful else "sure"
+        try:
+            grant = await self._ask(deployment, queue, fleet, wants, manner)
+        except RedisError:
+            self._doubtful |= self._learned.keys()
+            raise
+        self._doubtful.discard(deployment.id)
+        return grant
+
+    async def look(self, deployment: Deployment, queue: str, fleet: int, want: Want) -> Grant:
+        """What an attempt would be told that asked now; nothing is taken."""
+        return await self._ask(deployment, queue, fleet, [want], "look")
+
+    async def _ask(
+        self, deployment: Deployment, queue: str, fleet: int, wants: Sequence[Want], manner: str
+    ) -> Grant:
         gauges = self._gauges(deployment)
         learned = self._learned.setdefault(deployment.id, Learned())
         args: list[str | int] = [
             deployment.limits.concurrency,
             fleet,
             round(SLOT_SECONDS * 1000),
-            "doubt" if deployment.id in self._doubtful else "sure",
+            manner,
             self.breaker.probe_micros,
             max((each.counted for each in gauges), default=0),
             *(arg for each in gauges for arg in each.args),
@@ -143,14 +159,9 @@ class Meter:
             _learned_key(deployment.id),
             *_gauge_keys(deployment.id, gauges),
         ]
-        try:
-            granted, wait_ms, binding, *factors = await self._acquire(keys=keys, args=args)
-        except RedisError:
-            self._doubtful |= self._learned.keys()
-            raise
+        granted, wait_ms, binding, *factors = await self._acquire(keys=keys, args=args)
         if granted < 0:
             raise MemoryLostError
-        self._doubtful.discard(deployment.id)
         self._learned[deployment.id] = Learned(*(int(each) / 1000 for each in factors))
         return Grant(int(granted), int(wait_ms) / 1000, binding)
 

@@ -22,7 +22,7 @@ def job(number: int, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     found = {
         "id": f"job_{number}", "state": "succeeded", "model": "m", "tries": 1, "cost": COST,
-        "result": result, "error": None,
+        "result": result, "error": None, "finished_at": "2026-11-21T12:00:00Z",
     }  # fmt: skip
     return {**found, **changes}
 
@@ -87,7 +87,8 @@ async def test_a_batch_file_gets_openais_lines(tmp_path: Path) -> None:
     _, (good, limited, unreachable) = await write(found, jobs)
     body = good["response"]["body"]
     assert body["choices"][0]["message"]["content"] == "answer 0"
-    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    assert (body["usage"]["prompt_tokens"], body["usage"]["total_tokens"]) == (3, 5)
+    assert (body["id"], body["created"]) == ("chatcmpl-job_0", 1795262400)
     assert (limited["custom_id"], limited["response"]["status_code"]) == ("b", 429)
     assert unreachable["response"] is None
     assert unreachable["error"] == {"code": "unreachable", "message": "why"}

@@ -1,0 +1,29 @@
+"""Who only looks is told what it would wait for, and takes nothing."""
+
+from shared.meters.meter import Meter
+from tests.meters.asking import PLENTY, QUEUE, deployment, wants
+
+
+async def test_a_look_tells_the_limit_that_binds_and_takes_nothing(rested: Meter) -> None:
+    place = deployment(requests=100, concurrency=2)
+    [want] = wants(1)
+    for _ in range(5):
+        look = await rested.look(place, QUEUE, PLENTY, want)
+        assert (look.granted, look.wait, look.binding) == (0, 0.0, "")
+    grant = await rested.acquire(place, QUEUE, PLENTY, wants(1))
+    assert grant.granted == 1
+    spent = await rested.look(place, QUEUE, PLENTY, want)
+    assert spent.binding == "requests"
+    assert 0.0 < spent.wait < 1.0
+
+
+async def test_a_look_sees_a_rest_and_a_full_fleet(rested: Meter) -> None:
+    place = deployment(concurrency=1)
+    [want] = wants(1)
+    assert (await rested.look(place, QUEUE, 0, want)).binding == "workers"
+    await rested.acquire(place, QUEUE, PLENTY, wants(1))
+    assert (await rested.look(place, QUEUE, PLENTY, want)).binding == "concurrency"
+    await rested.block(place.id, 30)
+    resting = await rested.look(place, QUEUE, PLENTY, want)
+    assert resting.binding == "blocked"
+    assert 29 < resting.wait <= 30
