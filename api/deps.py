@@ -14,6 +14,7 @@ from api.admission.backlog import Backlog
 from api.admission.requests import LIMIT_HEADERS, RequestLimits, headers_of, refusal
 from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
+from shared.catalog.current import CurrentCatalog
 from shared.catalog.deployments import Catalog
 from shared.db.engine import Database
 from shared.db.tenants import Caller, find_key
@@ -32,7 +33,7 @@ class Parts:
     """What one API process is made of."""
 
     settings: Settings
-    catalog: Catalog
+    current: CurrentCatalog
     database: Database
     doorbell: Doorbell
     waiters: Waiters
@@ -40,6 +41,11 @@ class Parts:
     requests: RequestLimits
     backlog: Backlog
     keys: dict[str, tuple[float, Caller | None]] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> Catalog:
+        """As it stands now; it may be another one at the next look."""
+        return self.current.catalog
 
 
 async def parts_of(request: Request) -> Parts:

@@ -25,13 +25,13 @@ from api.jobs import routes as jobs
 from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
 from api.middleware import ByteCap, RequestIds
-from shared.catalog.load import load_catalog
 from shared.collector import spare_what_stays
-from shared.configuration import configuration_or_exit
+from shared.configuration import configuration_or_exit, current_catalog
 from shared.db.engine import Database
 from shared.doorbell import Doorbell
 from shared.redis_client import connect_redis
-from shared.settings import Settings, environment
+from shared.services import kept_alive
+from shared.settings import Settings
 
 POOL_SIZE: Final = 10
 DESCRIPTION: Final = """Give it prompts, get back every answer.
@@ -68,9 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     """Connect, serve, close."""
-    catalog = load_catalog(
-        settings.catalog, simulator_url=settings.simulator_url, variables=environment()
-    )
+    current = current_catalog(settings)
     url = settings.sqlalchemy_url
     database = Database(url, pool_size=POOL_SIZE, name="promptmill-api", check=True)
     redis = connect_redis(settings.redis_url.get_secret_value())
@@ -79,7 +77,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     watchers = Watchers(database, doorbell, redis, most_each=settings.api.max_streams)
     app.state.parts = Parts(
         settings=settings,
-        catalog=catalog,
+        current=current,
         database=database,
         doorbell=doorbell,
         waiters=waiters,
@@ -87,7 +85,8 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         requests=RequestLimits(redis),
         backlog=Backlog(database, settings.api),
     )
-    services = [asyncio.create_task(each.run()) for each in (waiters, watchers)]
+    runs = (waiters.run, watchers.run, partial(kept_alive, "catalog", current.watch))
+    services = [asyncio.create_task(each()) for each in runs]
 
     def leave() -> None:
         app.state.leaving = True

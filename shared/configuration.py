@@ -4,10 +4,13 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
 
+from shared.catalog.current import CurrentCatalog
 from shared.catalog.deployments import Catalog
 from shared.catalog.load import load_catalog
 from shared.catalog.pricing import unpriced
@@ -37,7 +40,7 @@ class Configuration:
     """Checked: every part fits the others."""
 
     settings: Settings
-    catalog: Catalog
+    current: CurrentCatalog
 
 
 def read_configuration() -> Configuration:
@@ -46,30 +49,29 @@ def read_configuration() -> Configuration:
     Raises ConfigurationError that names every problem at once, one a line. A variable of
     our prefix that nobody reads is only warned of.
     """
-    settings, catalog, problems = None, None, []
+    settings, current, problems = None, None, []
     try:
         settings = read_settings()
     except ConfigurationError as error:
         problems += error.message.splitlines()
     try:
-        catalog = load_catalog(
-            overlay_of_catalog(),
-            simulator_url=settings.simulator_url if settings else None,
-            variables=environment(),
-        )
+        current = _current(overlay_of_catalog(), settings.simulator_url if settings else None)
     except ConfigurationError as error:
         problems += error.message.splitlines()
-    problems += _unusable_keys(catalog or load_catalog())
-    problems += unpriced(catalog, SystemClock().now()) if catalog else []
     unknown = unknown_variables()
-    if problems or settings is None or catalog is None:
+    if problems or settings is None or current is None:
         told = {problem.partition(":")[0] for problem in problems}
         problems += [_unknown(name, near) for name, near in unknown.items() if name not in told]
         raise ConfigurationError("\n".join(problems))
     configure_logs(settings.log_level, settings.log_format)
     for variable, near in unknown.items():
         log.warning("unknown_variable", variable=variable, near=near)
-    return Configuration(settings, catalog)
+    return Configuration(settings, current)
+
+
+def current_catalog(settings: Settings) -> CurrentCatalog:
+    """The catalog of these settings and the environment. Raises ConfigurationError."""
+    return _current(settings.catalog, settings.simulator_url)
 
 
 def configuration_or_exit(process: str) -> Configuration:
@@ -87,6 +89,23 @@ def or_exit(process: str, read: Callable[[], Told]) -> Told:
         sys.stderr.write(f"{process}: it cannot start, {number} in its configuration:\n")
         sys.stderr.writelines(f"  {line}\n" for line in lines)
         raise SystemExit(EXIT_CODE) from None
+
+
+def _current(overlay: Path | None, simulator_url: str | None) -> CurrentCatalog:
+    return CurrentCatalog(partial(_checked_catalog, overlay, simulator_url), overlay)
+
+
+def _checked_catalog(overlay: Path | None, simulator_url: str | None) -> Catalog:
+    """Raises ConfigurationError that has every problem, one a line."""
+    try:
+        catalog = load_catalog(overlay, simulator_url=simulator_url, variables=environment())
+    except ConfigurationError as error:
+        problems = [error.message, *_unusable_keys(load_catalog())]
+        raise ConfigurationError("\n".join(problems)) from None
+    problems = [*_unusable_keys(catalog), *unpriced(catalog, SystemClock().now())]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return catalog
 
 
 def _unusable_keys(catalog: Catalog) -> list[str]:

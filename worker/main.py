@@ -5,7 +5,7 @@ import warnings
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from shared.catalog.deployments import Catalog
+from shared.catalog.current import CurrentCatalog
 from shared.configuration import configuration_or_exit
 from shared.settings import Settings
 from worker.app import make_worker
@@ -15,25 +15,25 @@ from worker.step import Engine, MakeEngine
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
-def _engine_maker(settings: Settings, catalog: Catalog) -> MakeEngine:
+def _engine_maker(settings: Settings, current: CurrentCatalog) -> MakeEngine:
     def make(hostname: str, queues: tuple[str, ...], capacity: int) -> Engine:
         # Imported here: the SDK costs a second, and `celery inspect` has no use for it.
         from worker.engine import MillEngine  # noqa: PLC0415
 
-        return MillEngine(settings, catalog, hostname, queues, capacity)
+        return MillEngine(settings, current, hostname, queues, capacity)
 
     return make
 
 
 def _make() -> Celery:
     told = configuration_or_exit("worker")
-    settings, catalog = told.settings, told.catalog
+    settings, current = told.settings, told.current
     # A listener keeps Celery from laying its own logging over ours.
     signals.setup_logging.connect(_logs_are_configured, weak=False)
     return make_worker(
         settings.redis_url.get_secret_value(),
-        catalog.queues(),
-        _engine_maker(settings, catalog),
+        current.catalog.queues(),
+        _engine_maker(settings, current),
         drain=settings.worker.drain,
     )
 

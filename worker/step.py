@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import wait
+from functools import partial
 from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 from celery import bootsteps, platforms, signals
@@ -17,6 +18,7 @@ from kombu.asynchronous import Hub
 from shared.collector import spare_what_stays
 from shared.db.start import StartedAttempt
 from shared.domain.errors import PromptmillError
+from worker.queues import take_only, take_other
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,18 @@ class Resizable(Protocol):
 
     def resize(self, capacity: int) -> None:
         """Allow so many calls in flight from now on."""
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """An engine that takes work of some of its queues only, and of others later."""
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Those that it takes work of; from its start on."""
+
+    def on_queues(self, consume: Callable[[tuple[str, ...]], None]) -> None:
+        """Have this called, on the pool's loop, when others are to be taken."""
 
 
 MakeEngine = Callable[[str, tuple[str, ...], int], Engine]
@@ -116,6 +130,9 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self.slot.fill(engine)
         if isinstance(engine, Resizable):
             worker.pool.resize = engine.resize
+        if isinstance(engine, Choosy):
+            take_only(worker, engine.queues)
+            engine.on_queues(partial(take_other, worker))
         spare_what_stays()
 
     def stop(self, worker: WorkController) -> None:

@@ -2,19 +2,19 @@
 
 import asyncio
 from time import monotonic
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.catalog.views import ProviderRead, View, served_by
 from api.deps import AnyParts, Parts, Reader, caller_with
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
-from api.jobs.schemas import Moment
 from shared.catalog.deployments import Catalog, Provider
-from shared.db.providers import Standings, ask_check, read_standings, switch
+from shared.db.providers import ask_check, read_standings, switch
 from shared.db.tenants import Caller
-from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.errors import ConfigurationError, ConflictError, NotFoundError
 from shared.security.keys import Scope
 
 router = APIRouter(prefix="/api/v1/providers", tags=["catalog"])
@@ -23,55 +23,6 @@ ProviderId = Annotated[str, Path(max_length=64)]
 CHECK_SECONDS: Final = 15.0
 """The longest that a request waits for the check that it asked for."""
 LOOK_SECONDS: Final = 0.2
-
-
-class Switched(BaseModel):
-    """Who switched a provider off."""
-
-    by: str
-    """A key's id; `worker` where its quota is used up."""
-    reason: str | None
-    since: Moment
-
-
-class Health(BaseModel):
-    """What the last check found."""
-
-    state: Literal["healthy", "failing", "unknown"]
-    checked_at: Moment | None = None
-    latency_ms: int | None = None
-    """Of the check: a question that costs nothing."""
-    error: str | None = None
-
-
-class Calls(BaseModel):
-    """How long its newest answered calls took."""
-
-    count: int
-    median_ms: int
-    p95_ms: int
-
-
-class ProviderRead(BaseModel):
-    """A provider as it stands."""
-
-    id: str
-    object: Literal["provider"] = "provider"
-    adapter: str
-    """The wire that it speaks."""
-    base_url: str | None
-    rehearsal: bool
-    enabled: bool
-    disabled: Switched | None
-    callable: bool | None
-    """It has a credential and is switched on; None while no worker lives that could say."""
-    why_not: str | None
-    """Why it cannot be called, with the way out."""
-    variables: list[str]
-    """What the workers need of the environment: one of these keys, and an address if named."""
-    health: Health
-    calls: Calls | None
-    models: list[str]
 
 
 class ProviderList(BaseModel):
@@ -88,14 +39,52 @@ class ProviderDisable(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=500)] | None = None
 
 
+class CatalogRefreshed(BaseModel):
+    """What the catalog holds after it was read again."""
+
+    object: Literal["catalog"] = "catalog"
+    changed: bool
+    """Whether this process works by another catalog than before."""
+    overlay: str | None
+    """The file that is laid over the built-in catalog."""
+    providers: int
+    models: int
+
+
 @router.get(
     "", operation_id="list_providers", summary="List providers", responses=error_responses()
 )
-async def list_providers(parts: AnyParts, _: Reader) -> ProviderList:
+async def list_providers(parts: AnyParts, caller: Reader) -> ProviderList:
     """Who can be called, who not and why, how they do, and what they serve."""
-    standings = await _standings(parts)
-    providers = parts.catalog.providers.values()
-    return ProviderList(data=[_read(parts.catalog, each, standings) for each in providers])
+    catalog = parts.catalog
+    view = await _view(parts, caller, catalog)
+    return ProviderList(data=[view.of(each) for each in catalog.providers.values()])
+
+
+@router.post(
+    "/refresh",
+    operation_id="refresh_catalog",
+    summary="Read the catalog again",
+    responses=error_responses(409),
+)
+async def refresh_catalog(parts: AnyParts, _: Operator) -> CatalogRefreshed:
+    """The file of PROMPTMILL_CATALOG is read and checked; every process follows in seconds.
+
+    A file with a mistake changes nothing anywhere. Keys and other variables are read at a
+    process's start alone.
+    """
+    try:
+        changed = await parts.current.refresh()
+    except ConfigurationError as error:
+        message = f"the catalog stays as it is: {error.message}"
+        raise ConflictError(message) from None
+    overlay = parts.settings.catalog
+    return CatalogRefreshed(
+        changed=changed,
+        overlay=None if overlay is None else str(overlay),
+        providers=len(parts.catalog.providers),
+        models=len(parts.catalog.models),
+    )
 
 
 @router.post(
@@ -138,38 +127,47 @@ async def disable_provider(
     summary="Check a provider now",
     responses=error_responses(404, 409),
 )
-async def check_provider(parts: AnyParts, _: Operator, provider_id: ProviderId) -> ProviderRead:
+async def check_provider(
+    parts: AnyParts, caller: Operator, provider_id: ProviderId
+) -> ProviderRead:
     """A worker asks it something that costs nothing; the reply shows what came of it."""
-    provider = _known(parts.catalog, provider_id)
-    standings = await _standings(parts)
-    if not standings.ready:
+    catalog = parts.catalog
+    provider = _known(catalog, provider_id)
+    view = await _view(parts, caller, catalog)
+    if not view.standings.reach.living:
         raise ConflictError("no worker is running: nobody can check a provider")
-    read = _read(parts.catalog, provider, standings)
-    if not _has_credential(parts.catalog, provider, standings):
-        return read
+    if view.standings.reach.ready(provider) is not True:
+        return view.of(provider)
     async with parts.database.transaction() as connection:
         asked_at = await ask_check(connection, provider_id)
+    read = view.of(provider)
     deadline = monotonic() + CHECK_SECONDS
     while read.health.checked_at is None or read.health.checked_at < asked_at:
         if monotonic() >= deadline:
             raise ConflictError(f"no worker checked {provider_id} within {CHECK_SECONDS:.0f} s")
         await asyncio.sleep(LOOK_SECONDS)
-        read = _read(parts.catalog, provider, await _standings(parts))
+        read = (await _view(parts, caller, catalog)).of(provider)
     return read
 
 
 async def _switch(
     parts: Parts, caller: Caller, provider_id: str, *, enabled: bool, reason: str | None
 ) -> ProviderRead:
-    provider = _known(parts.catalog, provider_id)
+    catalog = parts.catalog
+    provider = _known(catalog, provider_id)
     async with parts.database.transaction() as connection:
         await switch(connection, provider_id, enabled=enabled, reason=reason, by=caller.key_id)
-    return _read(parts.catalog, provider, await _standings(parts))
+    return (await _view(parts, caller, catalog)).of(provider)
 
 
-async def _standings(parts: Parts) -> Standings:
+async def _view(parts: Parts, caller: Caller, catalog: Catalog) -> View:
     async with parts.database.transaction() as connection:
-        return await read_standings(connection)
+        standings = await read_standings(connection)
+    return View(
+        standings=standings,
+        served=served_by(catalog),
+        addresses=Scope.OPERATOR in caller.scopes,
+    )
 
 
 def _known(catalog: Catalog, provider_id: str) -> Provider:
@@ -178,76 +176,3 @@ def _known(catalog: Catalog, provider_id: str) -> Provider:
         known = ", ".join(catalog.providers)
         raise NotFoundError(f"no provider {provider_id!r}; there are {known}")
     return provider
-
-
-def _read(catalog: Catalog, provider: Provider, standings: Standings) -> ProviderRead:
-    row = standings.rows.get(provider.id)
-    enabled = row is None or row.enabled
-    credential = _has_credential(catalog, provider, standings)
-    calls = standings.calls.get(provider.id)
-    return ProviderRead(
-        id=provider.id,
-        adapter=provider.adapter,
-        base_url=provider.base_url,
-        rehearsal=provider.rehearsal,
-        enabled=enabled,
-        disabled=_switched(row) if row is not None and not enabled else None,
-        callable=False if not enabled else credential,
-        why_not=_why_not(catalog, provider, standings),
-        variables=[*provider.key_variables, *provider.base_url_variables],
-        health=_health(row),
-        calls=Calls(count=calls.calls, median_ms=calls.median_ms, p95_ms=calls.p95_ms)
-        if calls is not None
-        else None,
-        models=_models(catalog, provider),
-    )
-
-
-def _switched(row: Any) -> Switched:
-    return Switched(by=row.changed_by, reason=row.reason, since=row.changed_at)
-
-
-def _health(row: Any) -> Health:
-    if row is None or row.checked_at is None:
-        return Health(state="unknown")
-    return Health(
-        state="failing" if row.error else "healthy",
-        checked_at=row.checked_at,
-        latency_ms=row.latency_ms,
-        error=row.error,
-    )
-
-
-def _models(catalog: Catalog, provider: Provider) -> list[str]:
-    return sorted(
-        {each.model.id for each in catalog.deployments() if each.provider.id == provider.id}
-    )
-
-
-def _has_credential(catalog: Catalog, provider: Provider, standings: Standings) -> bool | None:
-    """Whether living workers can call it; None where none lives that said so."""
-    said = [
-        standings.ready[name].ready
-        for model in _models(catalog, provider)
-        if (name := f"{provider.id}/{model}") in standings.ready
-    ]
-    return any(said) if said else None
-
-
-def _why_not(catalog: Catalog, provider: Provider, standings: Standings) -> str | None:
-    row = standings.rows.get(provider.id)
-    if row is not None and not row.enabled:
-        said = f": {row.reason}" if row.reason else ""
-        return f"disabled by {row.changed_by}{said}; POST /api/v1/providers/{provider.id}/enable"
-    match _has_credential(catalog, provider, standings):
-        case True:
-            return None
-        case None:
-            return "no worker is running that could call it" if not standings.ready else None
-        case False:
-            reasons = {
-                standings.ready[name].reason
-                for model in _models(catalog, provider)
-                if (name := f"{provider.id}/{model}") in standings.ready
-            }
-            return "; ".join(sorted(filter(None, reasons)))

@@ -13,8 +13,7 @@ from api.jobs.schemas import Cost, JobError, JobStanding, Moment
 from shared.broker.messages import ISOLATED_QUEUE
 from shared.catalog.deployments import Deployment
 from shared.db import explain, workers
-from shared.db.deployments import why_not
-from shared.db.providers import closed, why_off
+from shared.db.reach import read_reach
 from shared.db.read import read_job
 from shared.domain.attempt import AttemptState
 from shared.domain.errors import NotFoundError
@@ -147,14 +146,15 @@ async def _able(
     connection: AsyncConnection, plan: Sequence[Deployment], place: explain.Place
 ) -> tuple[list[Deployment], str | None]:
     """The deployments that it can be released to now, or why there is none."""
-    off = await why_off(connection, [deployment.provider.id for deployment in plan])
-    if reason := off or await why_not(connection, [deployment.id for deployment in plan]):
+    reach = await read_reach(connection)
+    if reason := reach.why_off(plan) or reach.refused(plan):
         return [], reason
-    shut = await closed(connection)
-    able = [
-        each
-        for each in plan
-        if shut.isdisjoint({each.id, each.provider.id}) and each.id not in place.unfit
+    fit = [
+        each for each in plan if each.provider.id not in reach.off and each.id not in place.unfit
+    ]
+    # Where nobody is ready it waits for the first of whom no worker says that it cannot call it.
+    able = [each for each in fit if reach.open(each.provider)] or [
+        each for each in fit if reach.ready(each.provider) is None
     ]
     return able, None if able else "who could take it is disabled or has no credential"
 

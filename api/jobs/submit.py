@@ -17,7 +17,7 @@ from shared.catalog.fit import Fitted, fit
 from shared.catalog.tokens import at_hand, count_inputs
 from shared.db.accept import Accepted, NewJob, accept
 from shared.db.backlog import Amount
-from shared.db.deployments import why_not
+from shared.db.reach import why_not
 from shared.db.tenants import Caller
 from shared.domain.errors import (
     IdempotencyMismatchError,
@@ -64,7 +64,7 @@ async def _submit(
         jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions)
     async with parts.database.transaction() as connection:
         for route, unfit in {(job.route, job.unfit or ()) for job in jobs}:
-            plan = [each.id for each in parts.catalog.plan(route) if each.id not in unfit]
+            plan = [each for each in parts.catalog.plan(route) if each.id not in unfit]
             if reason := await why_not(connection, plan):
                 raise NoDeploymentError(reason, field="request.model")
         accepted = await accept(connection, jobs)

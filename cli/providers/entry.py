@@ -1,4 +1,4 @@
-"""The words `providers list`, `check`, `enable` and `disable`."""
+"""The words `providers list`, `check`, `enable`, `disable` and `refresh`."""
 
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from cli.server.options import on_a_server, talk
 
 PATH: Final = "/api/v1/providers"
 HEADER: Final = ("ID", "STATE", "HEALTH", "CHECK", "CALLS", "MODELS", "WHY NOT")
+STATES: Final = {True: "ready", False: "not ready", None: "no worker"}
 LIST_EXAMPLES: Final = """
 Examples:
 
@@ -88,6 +89,23 @@ def disable(
     _show([_post(server, id_, "disable", body)], as_json=as_json)
 
 
+@app.command(epilog="Examples:\n\n  promptmill providers refresh")
+@on_a_server
+def refresh(server: Server, *, as_json: AsJson = False) -> None:
+    """Read the catalog's file again, now; a file with a mistake changes nothing.
+
+    Every process does so by itself within seconds of a change; this word tells at once whether
+    the file can be taken. Keys are read at the start of a process only.
+    """
+    found = talk(server, lambda api: api.post(f"{PATH}/refresh", {}))
+    if as_json:
+        print_json([found])
+        return
+    file = f" with {found['overlay']}" if found["overlay"] else ", without a file of yours"
+    state = "a new catalog" if found["changed"] else "the catalog as before"
+    typer.echo(f"{state}{file}: {found['providers']} providers, {found['models']} models")
+
+
 def _providers(server: Server) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = talk(server, lambda api: api.get(PATH))["data"]
     return found
@@ -129,4 +147,4 @@ def _row(provider: dict[str, Any]) -> tuple[str, ...]:
 def _state(provider: dict[str, Any]) -> str:
     if not provider["enabled"]:
         return "disabled"
-    return {True: "ready", False: "no credential", None: "no worker"}[provider["callable"]]
+    return STATES[provider["callable"]]

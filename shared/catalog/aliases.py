@@ -24,9 +24,6 @@ def aliases_of(
     """
     found: dict[str, str] = {}
     for alias, name in rows.items():
-        if alias in catalog.models:
-            message = f"{source}: aliases.{alias}: a model has that name"
-            raise ConfigurationError(message)
         found[alias] = _model(catalog, f"{source}: aliases.{alias}", rows.get(name, name))
     for provider in catalog.providers.values():
         for tier, variable in provider.variables.items():
@@ -41,6 +38,9 @@ def aliases_of(
         found[DEFAULT_NAME] = of_chosen[USUAL_TIER]
     if named := variables.get(DEFAULT_MODEL_VARIABLE, "").strip():
         found[DEFAULT_NAME] = _model(catalog, DEFAULT_MODEL_VARIABLE, found.get(named, named))
+    if shadowed := sorted(found.keys() & catalog.models.keys()):
+        message = f"{source}: aliases.{shadowed[0]}: a model has that name"
+        raise ConfigurationError(message)
     return found
 
 

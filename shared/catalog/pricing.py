@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, Final
@@ -12,7 +13,7 @@ from genai_prices.types import ModelInfo
 from shared.catalog.deployments import Catalog, Deployment
 from shared.catalog.families import family_of
 from shared.catalog.prices import Prices
-from shared.catalog.rate_card import RateCard, Rates, listed, rate_card, rounded
+from shared.catalog.rate_card import RateCard, Rates, listed, rate_card, rounded, usd_per_million
 from shared.domain.errors import ConfigurationError
 from shared.domain.generation import Usage
 
@@ -39,6 +40,17 @@ class Price:
 
     cost_nano: int
     source: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPrices:
+    """USD per million tokens of a call whose input is short, at the standard service tier."""
+
+    input: Decimal
+    cached: Decimal
+    output: Decimal
+    in_words: str
+    """Those and all others: of long inputs, caches, searches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,17 @@ def most_searches(deployment: Deployment, *, asked: bool) -> int:
     """The most web searches that a call can be billed for; `asked`: its request lets it search."""
     model = deployment.model
     return family_of(model.priced_as).billed_searches if asked or model.always_searches else 0
+
+
+def list_prices(deployment: Deployment, at: datetime) -> ListPrices:
+    """What a call there costs that is sent at `at`. Raises ConfigurationError where unknown."""
+    card = _card(*_terms(deployment), None, _slot(at))
+    return ListPrices(
+        input=usd_per_million(card.base.input),
+        cached=usd_per_million(card.base.cached),
+        output=usd_per_million(card.base.output),
+        in_words=card.source["price"],
+    )
 
 
 def unpriced(catalog: Catalog, at: datetime) -> list[str]:

@@ -102,6 +102,11 @@ def rounded(cost: int) -> int:
     return (2 * cost + RATE_UNITS) // (2 * RATE_UNITS)
 
 
+def usd_per_million(rate: int) -> Decimal:
+    """What a million tokens of this rate cost."""
+    return Decimal(rate) / 10**9
+
+
 def rate_card(prices: ModelPrice, source: dict[str, Any]) -> RateCard:
     """The card of a model's prices; `source` gets them in words."""
     starts = {tier.start for price in _priced(prices).values() for tier in _tiers(price)}

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.deployments import Deployment
+from shared.db.reach import Reach, read_reach
 
 WORKER: Final = "worker"
 """Who switched a provider off because its quota is used up."""
@@ -33,16 +35,6 @@ WHERE providers.enabled
 RETURNING id
 """)
 
-CLOSED = text("""
-SELECT id FROM deployments WHERE NOT ready
-UNION ALL SELECT id FROM providers WHERE NOT enabled
-""")
-
-OFF = text("""
-SELECT id, reason, changed_by FROM providers
-WHERE NOT enabled AND id = ANY(CAST(:ids AS text[])) ORDER BY id
-""")
-
 ASK = text("""
 INSERT INTO providers (id, asked_at) VALUES (:id, clock_timestamp())
 ON CONFLICT (id) DO UPDATE SET asked_at = excluded.asked_at
@@ -55,22 +47,19 @@ UPDATE providers SET claimed_at = clock_timestamp()
 WHERE id = ANY(CAST(:ids AS text[]))
   AND (claimed_at IS NULL OR asked_at > claimed_at
        OR claimed_at < clock_timestamp() - make_interval(secs => :every))
-RETURNING id
+RETURNING id, claimed_at
 """)
 
+# Of two checks that overlap the one counts that began later: the row says when its own began.
 CHECKED = text("""
 UPDATE providers SET checked_at = clock_timestamp(), latency_ms = :latency_ms, error = :error
-WHERE id = :id
+WHERE id = :id AND (checked_at IS NULL
+                    OR checked_at - make_interval(secs => latency_ms / 1000.0) <= :claimed_at)
 """)
 
 STANDINGS = text("""
 SELECT id, enabled, reason, changed_by, changed_at, checked_at, latency_ms, error
 FROM providers
-""")
-
-READY = text("""
-SELECT id, ready, reason FROM deployments
-WHERE EXISTS (SELECT FROM workers WHERE state = 'alive' AND lease_until > clock_timestamp())
 """)
 
 # Ids are sorted by time: the newest are the primary key's end, however many there are.
@@ -85,23 +74,28 @@ GROUP BY provider
 NEWEST_CALLS: Final = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A check that is ours to make."""
+
+    provider_id: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standings:
     """All that the database knows of providers."""
 
     rows: dict[str, Row[Any]]
     """Provider to its row."""
-    ready: dict[str, Row[Any]]
-    """Deployment to what living workers said of it; empty while none lives."""
+    reach: Reach
     calls: dict[str, Row[Any]]
     """Provider to what the newest calls took."""
 
     def callable(self, deployment: Deployment) -> bool | None:
-        """It has a credential and its provider is on; None where no living worker said."""
-        row, said = self.rows.get(deployment.provider.id), self.ready.get(deployment.id)
-        if row is not None and not row.enabled:
-            return False
-        return None if said is None else bool(said.ready)
+        """Its provider is on and a worker is ready for it; None where no living worker said."""
+        off = deployment.provider.id in self.reach.off
+        return False if off else self.reach.ready(deployment.provider)
 
 
 async def know(connection: AsyncConnection, ids: Sequence[str]) -> None:
@@ -126,49 +120,36 @@ async def exhausted(connection: AsyncConnection, provider_id: str, reason: str) 
     return (await connection.execute(EXHAUST, values)).first() is not None
 
 
-async def closed(connection: AsyncConnection) -> frozenset[str]:
-    """The deployments without a credential, and the providers that are switched off."""
-    return frozenset((await connection.execute(CLOSED)).scalars())
-
-
-async def why_off(connection: AsyncConnection, ids: Sequence[str]) -> str | None:
-    """Why these providers are switched off; None where one of them is on."""
-    asked = set(ids)
-    rows = (await connection.execute(OFF, {"ids": sorted(asked)})).all()
-    if len(rows) < len(asked) or not rows:
-        return None
-    return "; ".join(
-        f"provider {row.id} is disabled by {row.changed_by}"
-        + (f": {row.reason}" if row.reason else "")
-        for row in rows
-    )
-
-
 async def ask_check(connection: AsyncConnection, provider_id: str) -> Any:
     """Have a worker check it now; the moment after which its row shows the result."""
     return (await connection.execute(ASK, {"id": provider_id})).scalar_one()
 
 
-async def claim_checks(connection: AsyncConnection, ids: Sequence[str], every: float) -> list[str]:
+async def claim_checks(
+    connection: AsyncConnection, ids: Sequence[str], every: float
+) -> list[Claimed]:
     """Those of these that are due or asked for: the caller checks them. `every`: seconds."""
-    return list((await connection.execute(CLAIM, {"ids": list(ids), "every": every})).scalars())
+    rows = await connection.execute(CLAIM, {"ids": list(ids), "every": every})
+    return [Claimed(row.id, row.claimed_at) for row in rows]
 
 
 async def record_check(
-    connection: AsyncConnection, provider_id: str, *, latency_ms: int, error: str | None
+    connection: AsyncConnection, claimed: Claimed, *, latency_ms: int, error: str | None
 ) -> None:
-    """What a check found."""
-    values = {"id": provider_id, "latency_ms": latency_ms, "error": error}
+    """What a check found, unless one that began later has said so already."""
+    values = {
+        "id": claimed.provider_id, "claimed_at": claimed.at,
+        "latency_ms": latency_ms, "error": error,
+    }  # fmt: skip
     await connection.execute(CHECKED, values)
 
 
 async def read_standings(connection: AsyncConnection) -> Standings:
     """Everything at once; a few hundred rows at most."""
     rows = await connection.execute(STANDINGS)
-    ready = await connection.execute(READY)
     calls = await connection.execute(CALLS, {"newest": NEWEST_CALLS})
     return Standings(
         rows={row.id: row for row in rows},
-        ready={row.id: row for row in ready},
+        reach=await read_reach(connection),
         calls={row.provider: row for row in calls},
     )

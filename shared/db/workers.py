@@ -1,7 +1,9 @@
 """Workers: one row, one heartbeat and one lease a process; the rescue of the silent."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,12 +22,19 @@ class WorkerRow:
     pid: int
     queues: tuple[str, ...]
     capacity: int
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Provider of its queues to why this worker cannot call it."""
 
 
 REGISTER = text("""
-INSERT INTO workers (id, host, pid, queues, capacity, state, lease_until)
-VALUES (:id, :host, :pid, CAST(:queues AS text[]), :capacity, 'alive',
+INSERT INTO workers (id, host, pid, queues, missing, capacity, state, lease_until)
+VALUES (:id, :host, :pid, CAST(:queues AS text[]), CAST(:missing AS jsonb), :capacity, 'alive',
         clock_timestamp() + make_interval(secs => :lease_seconds))
+""")
+
+CHANGE = text("""
+UPDATE workers SET queues = CAST(:queues AS text[]), missing = CAST(:missing AS jsonb)
+WHERE id = :id AND state = 'alive'
 """)
 
 BEAT = text("""
@@ -86,10 +95,21 @@ async def register(connection: AsyncConnection, worker: WorkerRow, lease_seconds
             "host": worker.host,
             "pid": worker.pid,
             "queues": list(worker.queues),
+            "missing": orjson.dumps(dict(worker.missing)).decode(),
             "capacity": worker.capacity,
             "lease_seconds": lease_seconds,
         },
     )
+
+
+async def change(connection: AsyncConnection, worker: WorkerRow) -> None:
+    """A living worker takes other queues, or can call others, than it said."""
+    changed = {
+        "id": worker.id,
+        "queues": list(worker.queues),
+        "missing": orjson.dumps(dict(worker.missing)).decode(),
+    }
+    await connection.execute(CHANGE, changed)
 
 
 async def beat(

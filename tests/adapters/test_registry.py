@@ -33,6 +33,27 @@ async def test_every_dialect_opens_and_closes(monkeypatch: pytest.MonkeyPatch) -
     assert adapters.missing == {}
 
 
+async def test_a_changed_catalog_opens_what_changed_and_closes_what_went_later() -> None:
+    here = [replace(ROW, id=name, key_variables=()) for name in ("same", "moves", "goes")]
+    rows = {row.id: row for row in here}
+    adapters = open_adapters(
+        Catalog(providers=rows, models={}, limits={}),
+        connections=2, settings=WorkerSettings(), clock=SystemClock(),
+    )  # fmt: skip
+    before = dict(adapters.ready)
+    moved = replace(rows["moves"], base_url="http://127.0.0.1:10")
+    after = {"same": rows["same"], "moves": moved, "comes": replace(moved, id="comes")}
+    adapters.renew(Catalog(providers=after, models={}, limits={}))
+    assert adapters.ready["same"] is before["same"]
+    assert set(adapters.ready) == {"same", "moves", "comes"}
+    assert [each for _, each in adapters.retired] == [before["moves"], before["goes"]]
+    await adapters.close_retired(60.0)
+    assert len(adapters.retired) == 2
+    await adapters.close_retired(0.0)
+    assert adapters.retired == []
+    await adapters.close()
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from cli.stack.servers import Servers
@@ -51,6 +52,8 @@ class Api:
     database_url: str
     key: str
     other_key: str
+    catalog: Path
+    """The file that PROMPTMILL_CATALOG names; empty at a test's start."""
 
     def client(self, key: str | None = None, **options: Any) -> httpx2.Client:
         headers = {"authorization": f"Bearer {key or self.key}"}
@@ -81,8 +84,19 @@ async def make_key(database_url: str, tenant: str, *scopes: Scope) -> str:
     return key.plaintext.get_secret_value()
 
 
+def hire(api: Api, *queues: str, name: str = "wrk_1", **missing: str) -> None:
+    """A living worker that takes these queues and cannot call those providers, and why."""
+    api.sql(
+        "INSERT INTO workers (id, host, pid, queues, missing, capacity, state, lease_until)"
+        " VALUES (%s, 'h', 1, %s, %s, 9, 'alive', clock_timestamp() + interval '1 hour')",
+        name,
+        list(queues),
+        Jsonb(missing),
+    )
+
+
 EMPTY = """
-TRUNCATE tenants, api_keys, jobs, attempts, workers, deployments, providers,
+TRUNCATE tenants, api_keys, jobs, attempts, workers, providers,
   idempotency_keys, ledger, events
 CASCADE
 """
@@ -94,21 +108,25 @@ class Served:
 
     url: str
     database_url: str
+    catalog: Path
 
 
 @pytest.fixture(scope="module")
 def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One process for the tests of a module: to start one takes longer than most of them."""
-    log_path = tmp_path_factory.mktemp("api") / "api.log"
+    folder = tmp_path_factory.mktemp("api")
+    log_path, catalog = folder / "api.log", folder / "catalog.toml"
+    catalog.write_text("")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with own_database(servers, f"api_{next(NUMBERS)}") as database_url:
+        environ = environment(database_url, servers.redis_url, PROMPTMILL_CATALOG=str(catalog))
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "uvicorn", "api.main:create", "--factory",
                  "--port", str(port), "--log-level", "warning"],
-                cwd=ROOT, env=environment(database_url, servers.redis_url), stdout=log, stderr=log,
+                cwd=ROOT, env=environ, stdout=log, stderr=log,
             )  # fmt: skip
         url = f"http://127.0.0.1:{port}"
 
@@ -121,7 +139,7 @@ def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
         try:
             eventually(alive, "the API answers")
-            yield Served(url, database_url)
+            yield Served(url, database_url, catalog)
         finally:
             process.terminate()
             process.wait(20)
@@ -132,7 +150,7 @@ def api(served: Served, redis_url: str) -> Api:
     """The module's API with nothing in it but two tenants, and an emptied Valkey."""
     assert redis_url
     url = served.database_url
-    empty = Api(served.url, url, "", "")
+    empty = Api(served.url, url, "", "", served.catalog)
     empty.sql(EMPTY)
     key, other = (asyncio.run(make_key(url, tenant)) for tenant in ("one", "two"))
     return replace(empty, key=key, other_key=other)

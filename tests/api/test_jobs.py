@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from cli.stack.servers import Servers
-from tests.api.conftest import Api, eventually, job_body
+from tests.api.conftest import Api, eventually, hire, job_body
 
 
 def error_of(response: httpx2.Response) -> dict[str, object]:
@@ -203,11 +203,7 @@ def test_a_submission_may_wait_for_its_answer(api: Api) -> None:
 
 
 def test_a_model_without_a_key_is_refused_with_the_variable(api: Api) -> None:
-    api.sql(
-        "INSERT INTO deployments VALUES"
-        " ('openai/gpt-4.1-mini', false, 'OPENAI_API_KEY is not set for the workers'),"
-        " ('azure/gpt-4.1-mini', false, 'provider azure has no base_url in this stack')"
-    )
+    hire(api, openai="OPENAI_API_KEY is not set for the workers", azure="it has no base_url")
     with api.client() as client:
         response = client.post("/api/v1/jobs", json=job_body())
     error = error_of(response)

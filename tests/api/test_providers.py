@@ -4,24 +4,23 @@ import asyncio
 from typing import Any
 
 from shared.security.keys import Scope
-from tests.api.conftest import Api, job_body, make_key
+from tests.api.conftest import Api, eventually, hire, job_body, make_key
 
+OURS = """
+[providers.ours]
+adapter = "openai"
+base_url = "http://127.0.0.1:9/v1"
+models = ["ours-1"]
+"""
 UNSET = "OPENAI_API_KEY is not set for the workers"
 
 
 def report(api: Api, *, ready: bool) -> None:
     """A living worker that has, or has not, a key of OpenAI; it has none of Azure."""
-    api.sql(
-        "INSERT INTO workers (id, host, pid, queues, capacity, state, lease_until) VALUES"
-        " ('wrk_1', 'h', 1, '{openai}', 9, 'alive', clock_timestamp() + interval '1 hour')"
-    )
-    api.sql(
-        "INSERT INTO deployments SELECT 'openai/' || model, %s, %s"
-        " FROM unnest('{gpt-4.1,gpt-4.1-mini}'::text[]) AS model",
-        ready,
-        None if ready else UNSET,
-    )
-    api.sql("INSERT INTO deployments VALUES ('azure/gpt-4.1-mini', false, 'no address')")
+    if ready:
+        hire(api, "openai", azure="no address")
+    else:
+        hire(api, azure="no address", openai=UNSET)
 
 
 def provider(client: Any, provider_id: str) -> dict[str, Any]:
@@ -36,16 +35,49 @@ def test_nobody_says_who_can_be_called_while_no_worker_lives(api: Api) -> None:
         openai = provider(client, "openai")
         models = client.get("/api/v1/models").json()["data"]
     assert (openai["callable"], openai["enabled"]) == (None, True)
-    assert openai["why_not"] == "no worker is running that could call it"
+    assert openai["why_not"] == "no worker is running that takes the queue 'openai'"
     assert openai["variables"] == ["OPENAI_API_KEY"]
     assert openai["health"]["state"] == "unknown"
     mini = next(each for each in models if each["id"] == "gpt-4.1-mini")
     assert mini["callable"] is None
     assert mini["aliases"] == ["default"]
     assert {"vision", "tools"} <= set(mini["capabilities"])
-    assert [each["id"] for each in mini["deployments"]] == [
-        "openai/gpt-4.1-mini", "azure/gpt-4.1-mini",
-    ]  # fmt: skip
+    first, second = mini["deployments"]
+    assert (first["id"], second["id"]) == ("openai/gpt-4.1-mini", "azure/gpt-4.1-mini")
+    assert (mini["tier"], mini["context_window"], mini["max_output"]) == (
+        "medium", 1_047_576, 32_768,
+    )  # fmt: skip
+    prices = first["prices"]
+    assert (prices["input"], prices["cached_input"], prices["output"]) == ("0.4", "0.1", "1.6")
+    assert prices == second["prices"]
+    assert prices["in_words"].startswith("input 0.4, cached 0.1, output 1.6, search 10; USD")
+
+
+def test_one_worker_without_a_key_takes_nothing_from_another_that_has_it(api: Api) -> None:
+    hire(api, "openai", name="wrk_with")
+    hire(api, "gemini", name="wrk_without", openai=UNSET, anthropic="no key")
+    with api.client() as client:
+        found = {each: provider(client, each) for each in ("openai", "anthropic", "azure")}
+        assert client.post("/api/v1/jobs", json=job_body()).status_code == 202
+    assert (found["openai"]["callable"], found["openai"]["why_not"]) == (True, None)
+    assert (found["anthropic"]["callable"], found["anthropic"]["why_not"]) == (False, "no key")
+    assert found["azure"]["callable"] is None
+    # When the one goes, the other is the only one to say anything.
+    api.sql("UPDATE workers SET state = 'stopped' WHERE id = 'wrk_with'")
+    with api.client() as client:
+        assert provider(client, "openai")["why_not"] == UNSET
+    api.sql("UPDATE workers SET state = 'stopped'")
+    with api.client() as client:
+        assert provider(client, "openai")["callable"] is None
+        assert client.post("/api/v1/jobs", json=job_body()).status_code == 202
+
+
+def test_only_operators_read_addresses(api: Api) -> None:
+    operator = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN, Scope.OPERATOR))
+    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN))
+    with api.client(operator) as one, api.client(admin) as other:
+        assert provider(one, "openai")["base_url"] == "https://api.openai.com/v1"
+        assert provider(other, "openai")["base_url"] is None
 
 
 def test_a_missing_key_is_told_with_its_variable_and_cannot_be_checked(api: Api) -> None:
@@ -116,6 +148,45 @@ def test_latencies_are_those_of_the_newest_answered_calls(api: Api) -> None:
         )
         assert provider(client, "openai")["calls"] == {"count": 3, "median_ms": 200, "p95_ms": 290}
         assert provider(client, "anthropic")["calls"] is None
+
+
+def test_a_changed_catalog_is_taken_and_a_broken_one_is_not(api: Api) -> None:
+    operator = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN, Scope.OPERATOR))
+    with api.client() as plain, api.client(operator) as client:
+
+        def refresh() -> tuple[int, Any]:
+            reply = client.post("/api/v1/providers/refresh")
+            return reply.status_code, reply.json()
+
+        def named(model: str) -> bool:
+            listed = client.get("/api/v1/models").json()["data"]
+            return any(each["id"] == model for each in listed)
+
+        assert plain.post("/api/v1/providers/refresh").status_code == 403
+        code, before = refresh()
+        assert (code, before["changed"], before["overlay"]) == (200, False, str(api.catalog))
+        api.catalog.write_text(OURS)
+        code, after = refresh()
+        assert (code, after["changed"]) == (200, True)
+        assert (after["providers"], after["models"]) == (
+            before["providers"] + 1, before["models"] + 1,
+        )  # fmt: skip
+        assert provider(client, "ours")["models"] == ["ours-1"]
+        api.catalog.write_text(OURS.replace("adapter", "adaptor"))
+        code, told = refresh()
+        assert (code, told["error"]["code"]) == (409, "conflict")
+        assert "[providers.ours] has an unknown setting 'adaptor'" in told["error"]["message"]
+        assert named("ours-1")
+        # Without a word, too; a model that went leaves its jobs where they are.
+        job = {"request": {"model": "ours-1", "messages": [{"role": "user", "content": "Why?"}]}}
+        accepted = plain.post("/api/v1/jobs", json=job).json()
+        api.catalog.write_text("")
+        eventually(lambda: not named("ours-1"), "the file is seen", within=10)
+        why = plain.get(f"{accepted['status_url']}/why").json()
+        assert (why["state"], why["waiting"]["reason"], why["waiting"]["detail"]) == (
+            "queued", "no_deployment", "no provider of the catalog serves it",
+        )  # fmt: skip
+        assert plain.post("/api/v1/jobs", json=job).json()["error"]["code"] == "unknown_model"
 
 
 def test_nobody_checks_without_a_worker(api: Api) -> None:

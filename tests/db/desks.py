@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from shared.broker.events import EventSender
 from shared.broker.publish import Publisher
+from shared.catalog.current import CurrentCatalog
 from shared.catalog.load import load_catalog
 from shared.db.engine import Database
 from shared.db.leave import Left
@@ -70,7 +72,7 @@ async def dispatching(
     yield (
         Means(
             database=database,
-            catalog=load_catalog(overlay),
+            current=CurrentCatalog(partial(load_catalog, overlay), overlay),
             meter=meter,
             fleet=fleet,
             publisher=publisher,

@@ -5,20 +5,24 @@ from typing import Any
 
 import pytest
 
+from shared.catalog.load import load_catalog
 from shared.db.providers import (
     ask_check,
-    closed,
     exhausted,
     know,
     read_standings,
     switch,
-    why_off,
 )
+from shared.db.reach import read_reach
 from shared.domain.failure import FailureKind
 from tests.life import Life
 from worker.adapters.base import CallError
 from worker.adapters.registry import Adapters
 from worker.upkeep.checker import Checker
+
+CATALOG = load_catalog()
+MODEL = CATALOG.models["gpt-4.1"]
+PROVIDERS = ("openai", "azure")
 
 
 class Answering:
@@ -35,8 +39,28 @@ class Answering:
             raise self.error
 
 
+class Hanging(Answering):
+    """One whose check takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.hang = True
+
+    async def check(self, *, timeout: float) -> None:
+        if self.hang:
+            await self.gate.wait()
+        await super().check(timeout=timeout)
+
+
 def checker(life: Life, **adapters: Answering) -> Checker:
-    return Checker(life.database, Adapters(adapters, {}))  # type: ignore[arg-type]
+    return Checker(life.database, Adapters(adapters, {}, None))  # type: ignore[arg-type]
+
+
+async def visits(*checkers: Checker) -> None:
+    """One look of each, and all that follows from it."""
+    for begun in await asyncio.gather(*(each.visit() for each in checkers)):
+        await asyncio.gather(*begun)
 
 
 async def row(life: Life, provider: str) -> Any:
@@ -49,13 +73,13 @@ async def test_of_two_workers_one_checks_and_again_only_when_asked(life: Life) -
     async with life.database.transaction() as connection:
         await know(connection, ["openai"])
     both = [checker(life, openai=adapter), checker(life, openai=adapter)]
-    await asyncio.gather(*(each.visit() for each in both))
+    await visits(*both)
     assert adapter.checks == 1
     found = await row(life, "openai")
     assert (found.error, found.latency_ms >= 0) == (None, True)
     async with life.database.transaction() as connection:
         asked_at = await ask_check(connection, "openai")
-    await asyncio.gather(*(each.visit() for each in both))
+    await visits(*both)
     assert adapter.checks == 2
     assert (await row(life, "openai")).checked_at > asked_at
 
@@ -74,23 +98,46 @@ async def test_of_two_workers_one_checks_and_again_only_when_asked(life: Life) -
 async def test_what_a_check_found_is_written_down(life: Life, error: Exception, told: str) -> None:
     async with life.database.transaction() as connection:
         await know(connection, ["openai", "xai"])
-    await checker(life, openai=Answering(error), xai=Answering()).visit()
+    await visits(checker(life, openai=Answering(error), xai=Answering()))
     assert (await row(life, "openai")).error == told
     assert (await row(life, "xai")).error is None
 
 
+async def test_a_slow_provider_holds_up_no_other_and_its_old_check_says_nothing(life: Life) -> None:
+    slow, quick = Hanging(), Answering()
+    async with life.database.transaction() as connection:
+        await know(connection, ["openai", "xai"])
+    ours = checker(life, openai=slow, xai=quick)
+    [hanging] = [each for each in await ours.visit() if each.get_name() == "check openai"]
+    async with life.database.transaction() as connection:
+        asked_at = await ask_check(connection, "xai")
+        await ask_check(connection, "openai")
+    slow.hang = False
+    await visits(ours)
+    assert quick.checks == 2
+    assert (await row(life, "xai")).checked_at > asked_at
+    assert not hanging.done()
+    after = await row(life, "openai")
+    slow.error = KeyError("late")
+    slow.gate.set()
+    await hanging
+    assert (await row(life, "openai")) == after
+    assert after.error is None
+
+
 async def test_a_used_up_quota_switches_off_once_and_a_person_switches_on(life: Life) -> None:
+    openai, azure = (CATALOG.deployment(CATALOG.providers[each], MODEL) for each in PROVIDERS)
     async with life.database.transaction() as connection:
         assert await exhausted(connection, "openai", "insufficient_quota")
         assert not await exhausted(connection, "openai", "again")
-        assert "openai" in await closed(connection)
-        said = await why_off(connection, ["openai"])
-        assert said == "provider openai is disabled by worker: insufficient_quota"
-        assert await why_off(connection, ["openai", "azure"]) is None
+        reach = await read_reach(connection)
+        assert not reach.open(openai.provider)
+        said = "provider openai is disabled by worker: insufficient_quota"
+        assert reach.why_off([openai]) == said
+        assert reach.why_off([openai, azure]) is None
         await switch(connection, "openai", enabled=True, reason=None, by="key_1")
-        assert "openai" not in await closed(connection)
+        assert (await read_reach(connection)).open(openai.provider)
         await switch(connection, "openai", enabled=False, reason="ours", by="key_1")
         assert not await exhausted(connection, "openai", "theirs")
-        assert await why_off(connection, ["openai"]) == (
-            "provider openai is disabled by key_1: ours"
-        )
+        reach = await read_reach(connection)
+        assert reach.why_off([openai]) == "provider openai is disabled by key_1: ours"

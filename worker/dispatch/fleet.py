@@ -1,5 +1,6 @@
 """How many calls the living workers can hold, whom they can call, and how those do."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Final
@@ -7,7 +8,8 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.deployments import Deployment
-from shared.db import providers, workers
+from shared.db import workers
+from shared.db.reach import Reach, read_reach
 from shared.db.vitals import read_vitals
 from shared.routing.strategies import Vitals
 
@@ -21,7 +23,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self._capacity: dict[str, int] = {}
-        self._closed: frozenset[str] = frozenset()
+        self._reach = Reach(living=(), off={})
         self._in_flight: dict[str, int] = {}
         self._watched_at = NEVER
         self.vitals = Vitals(in_flight=self._in_flight)
@@ -29,21 +31,15 @@ class Fleet:
     async def count(self, connection: AsyncConnection) -> None:
         """Look who lives, and who is closed."""
         self._capacity = await workers.capacity(connection)
-        self._closed = await providers.closed(connection)
+        self._reach = await read_reach(connection)
         if monotonic() - self._watched_at < WATCHED_SECONDS:
             seen = await read_vitals(connection)
             self._in_flight = dict(seen.in_flight)
             self.vitals = replace(seen, in_flight=self._in_flight)
 
-    def open_of(self, plan: tuple[Deployment, ...]) -> tuple[Deployment, ...]:
-        """Those that have a credential and whose provider is switched on."""
-        if not self._closed:
-            return plan
-        return tuple(
-            each
-            for each in plan
-            if each.id not in self._closed and each.provider.id not in self._closed
-        )
+    def open_of(self, plan: Sequence[Deployment]) -> tuple[Deployment, ...]:
+        """Those for which a worker is ready and whose provider is switched on."""
+        return tuple(each for each in plan if self._reach.open(each.provider))
 
     def capacity(self, queue: str) -> int:
         """Slots of all living workers that consume this queue."""

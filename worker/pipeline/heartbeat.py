@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 
 import structlog
@@ -22,13 +22,12 @@ log = structlog.get_logger(__name__)
 class Heartbeat:
     """Keeps the lease alive, renews the slots of calls in flight, hears of cancellations."""
 
-    def __init__(  # noqa: PLR0913 - what it keeps alive, and for whom
+    def __init__(
         self,
         database: Database,
         slots: Slots,
         lease: LeaseSettings,
         *,
-        queues: tuple[str, ...],
         capacity: int,
         in_flight: Callable[[], Iterable[Slot]],
         stop_jobs: Callable[[Iterable[str]], None],
@@ -36,7 +35,10 @@ class Heartbeat:
         self._database = database
         self._slots = slots
         self._lease = lease
-        self._queues = queues
+        self.queues: tuple[str, ...] = ()
+        self.missing: Mapping[str, str] = {}
+        """Of the providers of those queues why this worker cannot call them; like the queues told
+        at `register`, and with `tell` when they change."""
         self.capacity = capacity
         """Told to everybody with the next beat."""
         self._in_flight = in_flight
@@ -46,18 +48,27 @@ class Heartbeat:
 
     async def register(self) -> None:
         """Take a fresh identity with a lease of its own."""
-        worker = WorkerRow(
-            id=new_id(IdKind.WORKER),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=self._queues,
-            capacity=self.capacity,
-        )
+        worker = self._row(new_id(IdKind.WORKER))
         asked_at = monotonic()
         async with self._database.transaction() as connection:
             await workers.register(connection, worker, self._lease.ttl)
         self.worker_id = worker.id
         self._renewed_at = asked_at
+
+    async def tell(self) -> None:
+        """Say again which queues it takes and whom it cannot call. Raises database errors."""
+        async with self._database.transaction() as connection:
+            await workers.change(connection, self._row(self.worker_id))
+
+    def _row(self, worker_id: str) -> WorkerRow:
+        return WorkerRow(
+            id=worker_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self.queues,
+            capacity=self.capacity,
+            missing=self.missing,
+        )
 
     @property
     def sure(self) -> bool:

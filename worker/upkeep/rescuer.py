@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from shared.catalog.deployments import Catalog
+from shared.catalog.current import CurrentCatalog
 from shared.db import workers
 from shared.db.cancel import expire_overdue
 from shared.db.engine import Database
@@ -26,13 +26,13 @@ class Rescuer:
     def __init__(
         self,
         database: Database,
-        catalog: Catalog,
+        current: CurrentCatalog,
         meter: Meter,
         lease: LeaseSettings,
         told: Callable[[Sequence[Left]], Awaitable[None]],
     ) -> None:
         self._database = database
-        self._catalog = catalog
+        self._current = current
         self._meter = meter
         self._lease = lease
         self._told = told
@@ -62,6 +62,9 @@ class Rescuer:
 
     async def _return_permits(self, given: Sequence[GivenBack]) -> None:
         for permit in given:
-            deployment = self._catalog.find(permit.deployment)
+            deployment = self._current.catalog.known(permit.deployment)
+            if deployment is None:
+                # Nobody asks the meter of a deployment that the catalog has no more.
+                continue
             want = Want(permit.attempt_id, permit.permit_tokens, 0)
             await self._meter.give_back(deployment, permit.queue, [want])
