@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,9 @@ from tests.streams.watching import Watcher
 from worker.adapters.base import Told
 from worker.pipeline.telling import Teller
 
-WORDS = [f"word{number} " for number in range(300)]
+STRANGE = "\u2028\u2029\u0085\x0b\x0c\x1c\r\n\r\ufeffé😀 "
+"""What some take for the end of a line or of a text, and what takes several bytes."""
+WORDS = [f"word{number} " if number % 50 else STRANGE for number in range(300)]
 REQUEST = {"model": "gpt-4.1-mini", "messages": [], "max_tokens": 5}
 
 
@@ -50,9 +52,14 @@ class Stage:
 
     def opened(self, attempt: StartedAttempt, **settings: Any) -> Told:
         """A new worker process opens the attempt's log."""
+        [told] = self.all_opened([attempt], **settings)
+        return told
+
+    def all_opened(self, attempts: Sequence[StartedAttempt], **settings: Any) -> list[Told]:
+        """One new worker process opens the logs of all these."""
         teller = Teller(self.redis_url, StreamSettings(**settings))
         self.tellers.append((teller, asyncio.create_task(teller.run())))
-        return teller.open(attempt, 60)
+        return [teller.open(attempt, 60) for attempt in attempts]
 
     async def kill(self) -> None:
         """The worker is no more: what it had not written is lost."""

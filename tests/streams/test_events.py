@@ -1,6 +1,7 @@
 """GET /jobs/{id}/events: what watchers of a job are told, whatever happens on the way."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -8,12 +9,13 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 import redis
+from openai._streaming import SSEDecoder
 
 from shared.domain.generation import Delta
 from shared.security.keys import Scope
 from shared.streamlog import key_of
 from tests.api.conftest import Api, api, make_key, served
-from tests.streams.stage import WORDS, Stage, has_heard, staged, tell_slowly
+from tests.streams.stage import STRANGE, WORDS, Stage, has_heard, staged, tell_slowly
 
 __all__ = ["api", "served"]
 TEXT = "".join(WORDS)
@@ -169,6 +171,48 @@ async def test_a_log_that_lost_its_beginning_is_told_as_a_rewind(stage: Stage) -
     await watching
     assert (late.text, late.rewinds) == ("", ["incomplete"])
     assert late.job["result"]["content"] == "long"
+
+
+async def test_what_nobody_can_read_of_one_log_is_a_gap_there_and_nothing_elsewhere(
+    stage: Stage,
+) -> None:
+    spoilt, lost, sound = [stage.watcher(await stage.accept()) for _ in range(3)]
+    attempts = await stage.life.start(await stage.life.release())
+    ears = stage.all_opened(attempts)
+    for told in ears:
+        told(Delta(text="Hel"))
+    for watcher, _ in (spoilt, lost, sound):
+        await has_heard(watcher, "Hel")
+    with redis.Redis.from_url(stage.redis_url) as client:
+        # As a worker of a later version might write it, and as nobody would.
+        client.xadd(key_of(spoilt[0].job_id), {"k": "of a later version"}, id="1-3")
+        client.set(key_of(lost[0].job_id), b"\xff")
+    for told in ears:
+        told(Delta(text="lo"))
+    await has_heard(sound[0], "Hello")
+    for attempt in attempts:
+        await stage.finish(attempt, "Hello")
+    await asyncio.gather(*(watching for _, watching in (spoilt, lost, sound)))
+    assert (sound[0].text, sound[0].rewinds) == ("Hello", [])
+    for watcher, _ in (spoilt, lost):
+        assert (watcher.text, watcher.rewinds) == ("", ["incomplete"])
+        assert watcher.job["result"]["content"] == "Hello"
+
+
+async def test_the_decoder_of_an_official_client_reads_an_answer_with_strange_characters(
+    stage: Stage,
+) -> None:
+    job_id = await stage.accept()
+    attempt = await stage.start()
+    stage.opened(attempt)(Delta(text=TEXT, tool_call=0, arguments=json.dumps([STRANGE])))
+    await stage.finish(attempt, TEXT)
+    path, told = f"/api/v1/jobs/{job_id}/events", []
+    async with stage.client.stream("GET", path) as reply:
+        told = [each async for each in SSEDecoder().aiter_bytes(reply.aiter_bytes()) if each.event]
+    [delta] = [each.json() for each in told if each.event == "delta"]
+    assert (delta["text"], json.loads(delta["arguments"])) == (TEXT, [STRANGE])
+    assert told[-1].event == "end"
+    assert told[-1].json()["result"]["content"] == TEXT
 
 
 async def test_who_leaves_changes_nothing(stage: Stage) -> None:

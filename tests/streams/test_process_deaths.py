@@ -18,6 +18,9 @@ from tests.streams.stage import WORDS, Stage, has_heard, staged, tell_slowly
 from tests.streams.watching import streamed_body
 
 JOBS = 12
+CROWD = 40
+BROKEN = (httpx2.ReadError, httpx2.RemoteProtocolError)
+"""How a client is told that the server is gone."""
 TEXT = "".join(WORDS)
 
 
@@ -34,27 +37,35 @@ async def stage(fleet: Fleet, database_url: str, redis_url: str) -> AsyncIterato
         yield stage
 
 
-async def test_after_a_kill_of_the_api_who_comes_back_hears_the_rest(
+async def test_after_a_kill_of_the_api_a_crowd_comes_back_and_hears_the_rest(
     fleet: Fleet, stage: Stage
 ) -> None:
-    job_id = await stage.accept()
-    attempt = await stage.start()
-    told = stage.opened(attempt)
-    watcher, watching = stage.watcher(job_id)
-    telling = asyncio.create_task(tell_slowly(told, WORDS, 0.02))
-    await has_heard(watcher, TEXT[:200])
+    crowd = [stage.watcher(await stage.accept()) for _ in range(CROWD)]
+    attempts = await stage.life.start(await stage.life.release())
+    assert len(attempts) == CROWD
+    ears = stage.all_opened(attempts)
+    telling = asyncio.gather(*(tell_slowly(told, WORDS, 0.02) for told in ears))
+    await asyncio.gather(*(has_heard(watcher, TEXT[:200]) for watcher, _ in crowd))
+    assert not telling.done()
     fleet.apis[0].kill()
-    with pytest.raises(httpx2.TransportError):
-        await watching
+    deaths = await asyncio.gather(*(watching for _, watching in crowd), return_exceptions=True)
+    assert {type(death) for death in deaths} <= set(BROKEN), deaths
+    assert all(200 <= len(watcher.text) < len(TEXT) for watcher, _ in crowd)
     fleet.apis[0].wait()
     await fleet.start_api(0)
-    watching = asyncio.create_task(watcher.watch())
+    back = [asyncio.create_task(watcher.watch()) for watcher, _ in crowd]
     await telling
-    await stage.finish(attempt, TEXT)
-    await watching
-    assert watcher.text == watcher.job["result"]["content"] == TEXT
-    assert watcher.rewinds == []
-    assert len(watcher.ids) == len(set(watcher.ids))
+    for attempt in attempts:
+        await stage.finish(attempt, TEXT)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*back)
+    for watcher, _ in crowd:
+        assert watcher.text == watcher.job["result"]["content"] == TEXT
+        assert watcher.rewinds == []
+        assert watcher.connections == 2
+        assert len(watcher.ids) == len(set(watcher.ids))
+        numbers = [int(each.partition("-")[2]) for each in watcher.ids]
+        assert numbers == list(range(1, len(numbers) + 1)), "no entry is missing"
 
 
 async def test_an_api_that_goes_in_order_sends_its_watchers_away_at_once(
@@ -109,7 +120,7 @@ async def test_the_command_prints_an_answer_as_it_comes_over_a_kill_of_the_api(
         return bool((await stage.life.one("SELECT count(*) AS n FROM jobs")).n)
 
     async def printed() -> bool:
-        return len((tmp_path / "out").read_text()) > 200
+        return len((tmp_path / "out").read_bytes()) > 200
 
     await eventually("the job is submitted", submitted)
     attempt = await stage.start()
@@ -121,7 +132,7 @@ async def test_the_command_prints_an_answer_as_it_comes_over_a_kill_of_the_api(
     await telling
     await stage.finish(attempt, TEXT)
     assert await asyncio.to_thread(command.wait, 30) == 0, (tmp_path / "err").read_text()
-    assert (tmp_path / "out").read_text() == TEXT + "\n"
+    assert (tmp_path / "out").read_bytes().decode() == TEXT + "\n"
 
 
 async def test_after_a_kill_of_a_worker_watchers_hear_the_second_answer_whole(

@@ -3,16 +3,21 @@
 import asyncio
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
+from unittest.mock import AsyncMock, MagicMock
 
 import orjson
+import pytest
 
 from shared.domain.generation import Delta, sparse
-from shared.streamlog import START, EntryKind, Position, key_of
+from shared.settings import WorkerSettings
+from shared.streamlog import START, EntryKind, Position, key_of, read_logs
 from tests.mill import eventually
 from tests.streams.conftest import Log, first_try
 from tests.worker.conftest import Broker
 from worker.pipeline.answerlog import joined, text_of
+from worker.pipeline.flights import Flight
+from worker.pipeline.run import run
 
 WORDS = [f"word{number} " for number in range(400)]
 
@@ -97,7 +102,7 @@ async def test_a_redis_that_restarts_with_less_is_told_the_rest_again(
         own.kill()
 
 
-async def test_a_later_attempt_opens_a_new_log_and_the_earlier_is_heard_no_more(log: Log) -> None:
+async def test_a_later_attempt_opens_a_new_log_and_the_earlier_gives_its_own_up(log: Log) -> None:
     stale, fresh = log.teller(), log.teller()
     tell_stale = stale.open(first_try(), 60)
     tell_stale(Delta(text="old"))
@@ -105,19 +110,79 @@ async def test_a_later_attempt_opens_a_new_log_and_the_earlier_is_heard_no_more(
     tell_fresh = fresh.open(first_try(attempt_id="att_2", epoch=2), 60)
     tell_fresh(Delta(text="new"))
     await log.has("new")
-    for word in WORDS:
-        tell_stale(Delta(text=word))
-        await asyncio.sleep(0.001)
-    stale.end("att_1")
-    fresh.end("att_2")
-    entries = await log.ended()
-    assert {entry.at.epoch for entry in entries} == {2}
-    assert await log.text() == "new"
+    assert stale.ear("att_1") is not None
+    tell_stale(Delta(text="older"))
 
     async def gave_up() -> bool:
-        return not stale.said("att_1")
+        return stale.ear("att_1") is None
 
-    await eventually("the stale worker keeps its log no more", gave_up)
+    # Of an attempt that has not ended, only what Redis says makes the worker let go.
+    await eventually("the stale worker keeps its log no more", gave_up, within=5)
+    fresh.end("att_2")
+    entries = await log.ended()
+    assert [entry.at for entry in entries] == [Position(2, 1), Position(2, 2), Position(2, 3)]
+    assert await log.text() == "new"
+
+
+async def test_the_end_of_a_stale_attempt_takes_no_time_from_the_log_of_its_successor(
+    log: Log,
+) -> None:
+    stale, fresh = log.teller(keep=1), log.teller(keep=1)
+    stale.open(first_try(), 600)
+    fresh.open(first_try(attempt_id="att_2", epoch=2), 600)
+
+    async def opened() -> bool:
+        entries = await log.entries()
+        return bool(entries) and entries[0].at.epoch == 2
+
+    await eventually("the later attempt's log is there", opened)
+    stale.end("att_1")
+
+    async def gave_up() -> bool:
+        return stale.ear("att_1") is None
+
+    await eventually("the stale worker has said its last", gave_up)
+    assert await log.redis.ttl(key_of("job_1")) > 500
+    fresh.end("att_2")
+    await log.ended()
+    assert await log.redis.ttl(key_of("job_1")) <= 1
+
+
+async def test_a_log_that_redis_refuses_holds_up_no_other(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.pipeline.telling.AWAY_SECONDS", 3.0)
+    await log.redis.set(key_of("job_2"), "something else")
+    teller = log.teller()
+    refused = teller.open(first_try(attempt_id="att_2", job_id="job_2"), 60)
+    told, text = teller.open(first_try(), 60), ""
+    for word in WORDS[:5]:
+        refused(Delta(text=word))
+        told(Delta(text=word))
+        text += word
+        began = monotonic()
+        await log.has(text)
+        assert monotonic() - began < 1
+    await log.redis.delete(key_of("job_2"))
+
+    async def whole() -> bool:
+        [entries] = await read_logs(log.redis, [("job_2", START)])
+        return text in "".join(orjson.loads(each.data).get("text", "") for each in entries)
+
+    await eventually("the refused log is written after all", whole, within=15)
+
+
+async def test_an_attempt_that_is_never_sent_has_a_log_that_ends(log: Log) -> None:
+    """Who watches would wait in vain for the end of a log that was never begun."""
+    steps = MagicMock(teller=log.teller(), settings=WorkerSettings())
+    steps.heartbeat.sure = False
+    steps.finisher.finish = AsyncMock(return_value=None)
+    await run(Flight(first_try(request={"stream": True})), steps)
+    begin, end = await log.ended()
+    assert (begin.kind, end.kind) == (EntryKind.BEGIN, EntryKind.END)
+    await run(Flight(first_try(job_id="job_2", request={})), steps)
+    assert steps.finisher.finish.await_count == 2
+    assert await read_logs(log.redis, [("job_2", START)]) == [[]]
 
 
 async def test_a_log_beyond_its_bound_loses_its_beginning_only(log: Log) -> None:

@@ -1,13 +1,17 @@
 """A client that watches a job by server-sent events, and comes back where it was."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 import orjson
 
 from tests.mill import MODEL
+
+LINE_END: Final = re.compile(rb"\r\n|\n|\r(?=[^\n])")
+"""A CR at the very end of a chunk waits for what follows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +23,10 @@ class Told:
     id: str | None
 
 
-async def events_of(lines: AsyncIterator[str]) -> AsyncIterator[Told]:
+async def events_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[Told]:
     """The events of a stream, read by the rules of the standard."""
     known: dict[str, str] = {}
-    async for line in lines:
+    async for line in lines_of(chunks):
         if line:
             name, _, value = line.partition(":")
             known[name] = value.removeprefix(" ")
@@ -30,6 +34,15 @@ async def events_of(lines: AsyncIterator[str]) -> AsyncIterator[Told]:
         if "event" in known:
             yield Told(known["event"], orjson.loads(known["data"]), known.get("id"))
         known = {}
+
+
+async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Lines as the standard ends them, and nothing else does: CR, LF or both."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = LINE_END.split(rest + chunk)
+        for line in lines:
+            yield line.decode()
 
 
 @dataclass
@@ -54,7 +67,7 @@ class Watcher:
             assert reply.status_code == 200, await reply.aread()
             assert reply.headers["content-type"].startswith("text/event-stream")
             self.connections += 1
-            async for told in events_of(reply.aiter_lines()):
+            async for told in events_of(reply.aiter_bytes()):
                 self.hear(told)
 
     def hear(self, told: Told) -> None:
