@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.catalog.deployments import Catalog, Deployment, Model, route_of
+from shared.catalog.deployments import Capability, Catalog, Deployment, Model, route_of
 from shared.catalog.form import CONTENT_OF, require_form
 from shared.catalog.tokens import count_input, least_input, most_input
 from shared.catalog.wires import CONTENT, FOREIGN, NEEDS, SAMPLING, not_taken, uses, without
@@ -41,6 +41,7 @@ def fit(
     nobody can give it are left out; what is said never is.
     """
     model = catalog.model(request.model)
+    request = _searching(catalog, request, model)
     changed, unfit = _taken(catalog, request, model, rehearse=rehearse)
     max_tokens = _max_tokens(request, model)
     if input_tokens is None:
@@ -50,8 +51,6 @@ def fit(
         changed["max_tokens"] = max_tokens
     if request.model != model.id:
         changed["model"] = model.id
-    if model.always_searches:
-        changed["web_search"] = True
     if changed:
         # To copy a request costs more than to check it.
         request = replace(request, **changed)  # type: ignore[arg-type]
@@ -64,6 +63,15 @@ def require_fit(catalog: Catalog, request: GenerationRequest) -> None:
     _taken(catalog, request, model, rehearse=False)
     if most_input(request, model) + _max_tokens(request, model) > model.context_window:
         fit(catalog, request)
+
+
+def _searching(catalog: Catalog, request: GenerationRequest, model: Model) -> GenerationRequest:
+    """A model that searches for every answer is asked to, where a wire has a word for it."""
+    if not model.always_searches or request.web_search:
+        return request
+    plan = catalog.plan(route_of(model, rehearse=False))
+    can_say = any(Capability.WEB_SEARCH not in not_taken(each.provider) for each in plan)
+    return replace(request, web_search=True) if can_say else request
 
 
 def _taken(

@@ -1,6 +1,7 @@
 """What a request asks for beside plain text, and which wires and models cannot give it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
@@ -105,6 +106,17 @@ def not_taken(provider: Provider) -> frozenset[str]:
 def _not_taken(wire: str, unsupported: tuple[str, ...]) -> frozenset[str]:
     refused = UNSUPPORTED.get(wire, frozenset()) | set(unsupported)
     return refused | {*CALLING, TOOL_TURNS} if "tools" in refused else refused
+
+
+def as_taken(
+    request: GenerationRequest, provider: Provider
+) -> tuple[GenerationRequest, frozenset[str]]:
+    """The request as this provider gets it, and what it has no place for and must not miss."""
+    lacking = not_taken(provider) & uses(request).keys()
+    if not lacking or not request.drop_unsupported:
+        return request, lacking
+    said = lacking & {*CONTENT, request.kind}
+    return replace(request, **without(request, lacking - said)), said
 
 
 def without(request: GenerationRequest, features: frozenset[str]) -> dict[str, Any]:

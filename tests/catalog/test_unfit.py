@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from shared.catalog.fit import fit
 from shared.catalog.load import load_catalog
-from shared.catalog.wires import FOREIGN, NEEDS, NOTHING, UNSUPPORTED, uses
+from shared.catalog.wires import FOREIGN, NEEDS, NOTHING, UNSUPPORTED, as_taken, uses
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest, RequestKind
 
@@ -189,6 +189,27 @@ def test_one_deployment_that_can_take_it_is_enough_and_the_others_are_named(tmp_
     fitted = fit(catalog, replace(both, drop_unsupported=True))
     assert (fitted.request.web_search, fitted.request.seed) == (False, 1)
     assert fitted.unfit == ("openai-responses/gpt-4.1",)
+
+
+def test_who_came_into_the_catalog_later_gets_only_what_it_has_a_place_for() -> None:
+    openai = CATALOG.providers["openai"]
+    both = request(web_search=True, seed=1)
+    assert as_taken(request(seed=1), openai) == (request(seed=1), frozenset())
+    assert as_taken(both, openai) == (both, {"web_search"})
+    wished = replace(both, drop_unsupported=True)
+    assert as_taken(wished, openai) == (replace(wished, web_search=False), frozenset())
+    blind = replace(openai, unsupported=("images",))
+    seen = request(messages=spoken(IMAGE), web_search=True, drop_unsupported=True)
+    assert as_taken(seen, blind) == (replace(seen, web_search=False), {"images"})
+
+
+def test_a_model_that_searches_for_every_answer_is_asked_to_where_that_can_be_said(
+    tmp_path: Path,
+) -> None:
+    assert fit(CATALOG, request("sonar")).request.web_search
+    overlay = tmp_path / "catalog.toml"
+    overlay.write_text("[providers.perplexity]\nadapter = 'openai'\n")
+    assert not fit(load_catalog(overlay), request("sonar")).request.web_search
 
 
 def test_an_alias_is_stored_as_the_model_that_it_means() -> None:

@@ -10,7 +10,8 @@ import structlog
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
-from shared.catalog.deployments import Catalog
+from shared.catalog.deployments import Catalog, Deployment
+from shared.catalog.wires import as_taken
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
@@ -159,7 +160,8 @@ async def _call(flight: Flight, steps: Steps) -> Answer:
         raise CallError(FailureKind.UNREACHABLE, reason)
     patience = _patience(attempt, steps)
     told = steps.teller.ear(attempt.attempt_id)
-    async with steps.documents.sent(_request(attempt), deployment.provider, patience) as request:
+    asked = _request(attempt, deployment)
+    async with steps.documents.sent(asked, deployment.provider, patience) as request:
         timeout = max(patience - (monotonic() - began), LEAST_PATIENCE)
         steps.failpoints.passing("before_send")
         flight.sent = True
@@ -189,9 +191,18 @@ def _patience(attempt: StartedAttempt, steps: Steps) -> float:
     return max(min(steps.settings.call_timeout, attempt.seconds_left), LEAST_PATIENCE)
 
 
-def _request(attempt: StartedAttempt) -> GenerationRequest:
-    """What is asked: the stored request, told of a failed output."""
+def _request(attempt: StartedAttempt, deployment: Deployment) -> GenerationRequest:
+    """What is asked: the stored request, told of a failed output.
+
+    Raises CallError for a deployment that has no place for all of it: it may be newer in the
+    catalog than the job, or changed since. A stand-in may lack what its provider has.
+    """
     request: GenerationRequest = REQUEST.validate_python(attempt.request)
+    if not deployment.provider.rehearsal:
+        request, lacking = as_taken(request, deployment.provider)
+        if lacking:
+            message = f"{deployment.id} has no place for {', '.join(sorted(lacking))}"
+            raise CallError(FailureKind.UNREACHABLE, message)
     if attempt.last_failure == FailureKind.INVALID_OUTPUT:
         request = corrected(request, attempt.last_error or "it was not valid")
     return request
