@@ -1,5 +1,6 @@
 """The simulator, and the real adapter of each target."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -30,14 +31,20 @@ class Caller:
     attempt_ids: list[str] = field(default_factory=list)
     """Of the calls so far."""
 
-    async def answer(self, request: GenerationRequest, told: list[Delta] | None = None) -> Answer:
-        """What it answers; with `told`, by a stream."""
+    async def answer(
+        self,
+        request: GenerationRequest,
+        told: list[Delta] | None = None,
+        *,
+        seconds: float = SECONDS,
+    ) -> Answer:
+        """What it answers within so many seconds; with `told`, by a stream."""
         self.attempt_ids.append(new_id(IdKind.ATTEMPT))
         return await self.adapter.complete(
             replace(request, model=request.model or self.target.model),
             model=request.model or self.target.model,
             attempt_id=self.attempt_ids[-1],
-            timeout=SECONDS,
+            timeout=seconds,
             told=None if told is None else told.append,
         )
 
@@ -46,12 +53,22 @@ class Caller:
         return (await self.answer(request)).result
 
     async def failure(
-        self, request: GenerationRequest, told: list[Delta] | None = None
+        self,
+        request: GenerationRequest,
+        told: list[Delta] | None = None,
+        *,
+        seconds: float = SECONDS,
     ) -> CallError:
         """How it fails; that it fails is the promise."""
         with pytest.raises(CallError) as failed:
-            await self.answer(request, told)
+            await self.answer(request, told, seconds=seconds)
         return failed.value
+
+    async def idle(self) -> None:
+        """Wait until the simulator has nothing of ours under way."""
+        async with asyncio.timeout(SECONDS):
+            while (await self.simulator.stats())["in_flight"]:
+                await asyncio.sleep(0.02)
 
     def billed(self) -> list[LedgerLine]:
         """What the simulator would charge for the calls so far, in their order."""

@@ -11,16 +11,21 @@ FEATURES: Final = (
     "system prompt",
     "several turns",
     "length limit",
+    "stop sequence",
     "tools and their results",
     "parallel tools",
     "tool choice",
     "image",
+    "image by URL",
     "answer of a schema",
+    "refusal",
     "thought that must come back",
     "streamed text",
     "streamed tools",
     "stream that is cut",
+    "error within a stream",
     "exact usage",
+    "thought that is counted",
     "cached input",
     "one request a call",
     "cancel in the middle",
@@ -35,6 +40,10 @@ NO_EMBEDDINGS: Final = "it has no embeddings"
 NO_COMPLETIONS: Final = "it has no legacy completions"
 NO_THOUGHT: Final = "its thought stays with the provider"
 NOT_SAID: Final = "it does not say what was cached"
+NO_STOP: Final = "it takes no stop sequences"
+NO_FETCHING: Final = "it takes bytes: the worker fetches them"
+NO_REFUSALS: Final = "its refusals are plain text"
+NO_DETAILS: Final = "it does not say how much was thought"
 NO_WAITS: Final = "it names no wait"
 NOT_MARKED: Final = "it caches only what is marked, and nothing is"
 
@@ -67,7 +76,11 @@ TARGETS: Final = (
     Target(
         name="OpenAI Responses", adapter="openai-responses", path="/v1", model="gpt-5.4-mini",
         llmock="/v1",
-        lacks={"embedding": NO_EMBEDDINGS, "legacy completion": NO_COMPLETIONS},
+        lacks={
+            "stop sequence": NO_STOP,
+            "embedding": NO_EMBEDDINGS,
+            "legacy completion": NO_COMPLETIONS,
+        },
     ),
     Target(
         name="Azure v1", adapter="openai", path="/azure/openai/v1", model="gpt-4.1-mini",
@@ -90,12 +103,12 @@ TARGETS: Final = (
     Target(
         name="Gemini v1", adapter="gemini", path="/gemini", model="gemini-3.8-flash",
         api_version="v1", embedding_model="gemini-embedding-001",
-        lacks={"legacy completion": NO_COMPLETIONS},
+        lacks={"image by URL": NO_FETCHING, "legacy completion": NO_COMPLETIONS},
     ),
     Target(
         name="Gemini v1beta", adapter="gemini", path="/gemini", model="gemini-3.8-flash",
         api_version="v1beta", embedding_model="gemini-embedding-001", llmock="/gemini",
-        lacks={"legacy completion": NO_COMPLETIONS},
+        lacks={"image by URL": NO_FETCHING, "legacy completion": NO_COMPLETIONS},
     ),
     Target(
         name="xAI", adapter="openai", path="/xai/v1", model="grok-4.7", llmock="/xai/v1",
@@ -109,6 +122,7 @@ TARGETS: Final = (
         name="Perplexity", adapter="openai-responses", path="/perplexity/v1",
         model="perplexity/sonar",
         lacks={
+            "stop sequence": NO_STOP,
             "embedding": NO_EMBEDDINGS,
             "legacy completion": NO_COMPLETIONS,
             "thought that must come back": NO_THOUGHT,
@@ -121,6 +135,8 @@ TARGETS: Final = (
         lacks={
             "thought that must come back": NO_THOUGHT,
             "cached input": NOT_SAID,
+            "refusal": NO_REFUSALS,
+            "thought that is counted": NO_DETAILS,
             "waits that it asks for": NO_WAITS,
             "embedding": NO_EMBEDDINGS,
             "legacy completion": NO_COMPLETIONS,

@@ -1,12 +1,16 @@
 """What every provider answers: text, turns, tools, images, schemas, thought, vectors."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import orjson
+import pytest
 
 from shared.domain.conversation import ImagePart, Message, OpaquePart, Role, TextPart
+from shared.domain.failure import FailureKind
 from shared.domain.generation import (
+    Delta,
     FinishReason,
     GenerationRequest,
     NamedTool,
@@ -35,6 +39,9 @@ WEATHER = Tool(
         "additionalProperties": False,
     },
 )
+SEALS = {"signature", "encrypted_content"}
+"""What proves that a thought is the provider's own."""
+EITHER_WAY = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 CLOCK = Tool(
     name="get_time",
     description="The time in a city.",
@@ -97,6 +104,14 @@ async def test_a_limit_of_length_cuts_and_says_so(caller: Caller) -> None:
     assert result.usage.output_tokens == 2
 
 
+@conforms("stop sequence")
+async def test_a_stop_sequence_ends_it_and_is_not_part_of_it(caller: Caller) -> None:
+    await caller.simulator.script()
+    result = await caller.result(replace(TALK, stop=(" fox",)))
+    assert result.content.endswith("brown")
+    assert result.finish_reason is FinishReason.STOP
+
+
 @conforms("tools and their results")
 async def test_a_tool_is_called_and_its_result_is_used(caller: Caller) -> None:
     asked = chat(says("What is the weather in Paris?"), tools=(WEATHER,))
@@ -155,8 +170,29 @@ async def test_an_image_is_seen_and_billed(caller: Caller) -> None:
     assert seen.usage.input_tokens > blind.usage.input_tokens
 
 
+@conforms("image by URL")
+async def test_an_image_at_an_address_is_seen(caller: Caller) -> None:
+    parts = (TextPart(text="Why is the sky blue?"), ImagePart(url="https://example.com/sky.png"))
+    seen = (await caller.result(chat(Message(role=Role.USER, content=parts)))).usage
+    blind = (await caller.result(TALK)).usage
+    assert seen is not None
+    assert blind is not None
+    assert seen.input_tokens > blind.input_tokens
+
+
+@conforms("refusal")
+@EITHER_WAY
+async def test_a_refusal_is_told_as_one(caller: Caller, *, streamed: bool) -> None:
+    await caller.simulator.script({"do": {"refusal": "I would rather not."}})
+    told: list[Delta] | None = [] if streamed else None
+    result = (await caller.answer(TALK, told)).result
+    assert result.finish_reason in {FinishReason.REFUSAL, FinishReason.CONTENT_FILTER}
+    assert (result.content, result.tool_calls) == ("", ())
+
+
 @conforms("answer of a schema")
-async def test_an_answer_is_of_the_schema(caller: Caller) -> None:
+@EITHER_WAY
+async def test_an_answer_is_of_the_schema(caller: Caller, *, streamed: bool) -> None:
     schema = {
         "type": "object",
         "properties": {"city": {"type": "string"}, "people": {"type": "integer"}},
@@ -164,25 +200,46 @@ async def test_an_answer_is_of_the_schema(caller: Caller) -> None:
         "additionalProperties": False,
     }
     asked = replace(TALK, response_schema=ResponseSchema(schema=schema, name="place"))
-    answer = await caller.answer(asked)
+    answer = await caller.answer(asked, [] if streamed else None)
     check_output(asked, answer)
     assert set(orjson.loads(answer.result.content)) == {"city", "people"}
 
 
 @conforms("thought that must come back")
-async def test_thought_comes_back_untouched(caller: Caller) -> None:
+@EITHER_WAY
+async def test_thought_comes_back_untouched(caller: Caller, *, streamed: bool) -> None:
     asked = chat(
         says("What is the weather in Paris?"),
         tools=(WEATHER,),
         reasoning_effort=ReasoningEffort.MEDIUM,
     )
-    call = await caller.result(asked)
+    call = (await caller.answer(asked, [] if streamed else None)).result
     [tool_call] = call.tool_calls
     opaque = [part for part in call.parts if isinstance(part, OpaquePart)]
     assert opaque or tool_call.signature
     done = Message(role=Role.TOOL, tool_call_id=tool_call.id, content="clear")
-    whole = replace(asked, messages=(*asked.messages, message_of(call), done))
+    turn = message_of(call)
+    whole = replace(asked, messages=(*asked.messages, turn, done))
     assert (await caller.result(whole)).content, "the provider takes its own thought back"
+    for spoilt in spoilings(turn):
+        error = await caller.failure(replace(asked, messages=(*asked.messages, spoilt, done)))
+        assert error.kind is FailureKind.BAD_REQUEST, "the provider looks at what comes back"
+
+
+def spoilings(turn: Message) -> Iterator[Message]:
+    """The turn with another thought, and where the thought stands apart, without it."""
+    parts = tuple(
+        replace(part, data={**part.data, **dict.fromkeys(SEALS & part.data.keys(), "another")})
+        if isinstance(part, OpaquePart)
+        else part
+        for part in turn.parts
+    )
+    calls = tuple(
+        replace(call, signature=call.signature and "YW5vdGhlcg==") for call in turn.tool_calls
+    )
+    yield replace(turn, content=parts, tool_calls=calls)
+    if not any(call.signature for call in turn.tool_calls):
+        yield replace(turn, content=turn.text)
 
 
 @conforms("embedding")

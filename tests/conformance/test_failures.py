@@ -1,13 +1,15 @@
 """How every provider fails: one word of ours for each of its errors, one request a call."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from shared.domain.failure import FailureKind
-from tests.conformance.conftest import Caller
+from shared.domain.generation import Delta, ReasoningEffort
+from tests.conformance.conftest import Caller, Open
 from tests.conformance.targets import conforms
-from tests.conformance.test_answers import TALK, chat, says
+from tests.conformance.test_answers import EITHER_WAY, TALK, chat, says
 
 KINDS_OF_STATUS = {
     400: {FailureKind.BAD_REQUEST},
@@ -23,13 +25,76 @@ KINDS_OF_STATUS = {
 LONG = "The history of tea, told at length. " * 400
 
 
+WORDS_OF_OPENAI = {
+    FailureKind.CONTEXT_LENGTH: {
+        "status": 400, "code": "context_length_exceeded",
+        "message": "This model's maximum context length is 8192 tokens.",
+    },
+    FailureKind.CONTENT_FILTERED: {
+        "status": 400, "code": "content_filter", "message": "Content violates usage guidelines.",
+    },
+    FailureKind.QUOTA: {
+        "status": 429, "type": "insufficient_quota", "code": "insufficient_quota",
+        "message": "You have used all available credits.",
+    },
+}  # fmt: skip
+WORDS_OF_ANTHROPIC = {
+    FailureKind.CONTEXT_LENGTH: {"status": 400, "message": "prompt is too long: 9 tokens > 8"},
+    FailureKind.CONTENT_FILTERED: {
+        "status": 400, "message": "Output blocked by content filtering policy",
+    },
+    FailureKind.QUOTA: {
+        "status": 400, "message": "You have reached your specified API usage limits.",
+    },
+    FailureKind.OVERLOADED: {"status": 529, "message": "Overloaded"},
+}  # fmt: skip
+WORDS_OF_GEMINI = {
+    FailureKind.CONTEXT_LENGTH: {
+        "status": 400,
+        "message": "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+    },
+    FailureKind.CONTENT_FILTERED: {"block_reason": "PROHIBITED_CONTENT"},
+    FailureKind.QUOTA: {
+        "status": 429, "message": "Your project has exceeded its spending cap.",
+    },
+}  # fmt: skip
+WORDS = {"anthropic": WORDS_OF_ANTHROPIC, "gemini": WORDS_OF_GEMINI}
+"""By adapter; all others speak as OpenAI does."""
+
+
 @conforms("errors by kind")
-async def test_each_error_has_our_word(caller: Caller) -> None:
+@EITHER_WAY
+async def test_what_a_provider_says_decides_where_its_status_does_not(
+    caller: Caller, *, streamed: bool
+) -> None:
+    for kind, said in WORDS.get(caller.target.adapter, WORDS_OF_OPENAI).items():
+        await caller.simulator.script({"do": said})
+        error = await caller.failure(TALK, [] if streamed else None)
+        assert error.kind is kind, error.message
+
+
+@conforms("errors by kind")
+@EITHER_WAY
+async def test_who_does_not_answer_in_time_or_is_not_there_is_told_apart(
+    caller: Caller, open_target: Open, *, streamed: bool
+) -> None:
+    told: list[Delta] | None = [] if streamed else None
+    await caller.simulator.script({"do": {"stall": 30}})
+    assert (await caller.failure(TALK, told, seconds=0.5)).kind is FailureKind.TIMEOUT
+    await caller.idle()
+    away = await open_target(caller.target, "http://127.0.0.1:1" + caller.target.path)
+    error = await replace(caller, adapter=away).failure(TALK, told)
+    assert error.kind is FailureKind.UNREACHABLE
+
+
+@conforms("errors by kind")
+@EITHER_WAY
+async def test_each_error_has_our_word(caller: Caller, *, streamed: bool) -> None:
     for status, kinds in KINDS_OF_STATUS.items():
         # A 429 without a wait means at some providers that none will help.
         wait = {"retry_after": 1} if status == 429 else {}
         await caller.simulator.script({"do": {"status": status, **wait}})
-        error = await caller.failure(TALK)
+        error = await caller.failure(TALK, [] if streamed else None)
         assert error.kind in kinds, f"{status}: {error.message}"
         assert error.message
     assert caller.billed() == []
@@ -63,8 +128,9 @@ async def test_what_is_no_answer_is_a_failure(
 
 
 @conforms("exact usage")
-async def test_the_usage_is_what_is_billed(caller: Caller) -> None:
-    answer = await caller.answer(TALK)
+@EITHER_WAY
+async def test_the_usage_is_what_is_billed(caller: Caller, *, streamed: bool) -> None:
+    answer = await caller.answer(TALK, [] if streamed else None)
     [line] = caller.billed()
     usage = answer.result.usage
     assert usage is not None
@@ -76,11 +142,23 @@ async def test_the_usage_is_what_is_billed(caller: Caller) -> None:
     assert 0 <= usage.reasoning_tokens <= usage.output_tokens
 
 
+@conforms("thought that is counted")
+@EITHER_WAY
+async def test_thought_is_told_as_part_of_the_output(caller: Caller, *, streamed: bool) -> None:
+    asked = replace(TALK, reasoning_effort=ReasoningEffort.LOW)
+    usage = (await caller.answer(asked, [] if streamed else None)).result.usage
+    [line] = caller.billed()
+    assert usage is not None
+    assert 0 < usage.reasoning_tokens == line.reasoning_tokens < usage.output_tokens
+    assert usage.output_tokens == line.completion_tokens
+
+
 @conforms("cached input")
-async def test_cached_input_is_told(caller: Caller) -> None:
+@EITHER_WAY
+async def test_cached_input_is_told(caller: Caller, *, streamed: bool) -> None:
     long = chat(says(LONG))
     first = (await caller.answer(long)).result.usage
-    second = (await caller.answer(long)).result.usage
+    second = (await caller.answer(long, [] if streamed else None)).result.usage
     assert first is not None
     assert second is not None
     assert second.cached_tokens >= 1024
@@ -111,7 +189,5 @@ async def test_a_call_can_be_broken_off(caller: Caller) -> None:
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hanging
-    async with asyncio.timeout(10):
-        while (await caller.simulator.stats())["in_flight"]:
-            await asyncio.sleep(0.02)
+    await caller.idle()
     assert (await caller.result(chat(says("And now?")))).content, "the adapter serves on"
