@@ -25,10 +25,12 @@ from api.jobs import routes as jobs
 from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
 from api.middleware import ByteCap, RequestIds
+from api.routing import explain as plans
 from shared.collector import spare_what_stays
 from shared.configuration import configuration_or_exit, current_catalog
 from shared.db.engine import Database
 from shared.doorbell import Doorbell
+from shared.meters.breaker import Breaker
 from shared.redis_client import connect_redis
 from shared.services import kept_alive
 from shared.settings import Settings
@@ -56,7 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.leaving = False
-    for room in (jobs, events, explain, account, keys, tenant_limits, models, providers, health):
+    accounts = (account, keys, tenant_limits)
+    for room in (jobs, events, explain, plans, *accounts, models, providers, health):
         app.include_router(room.router)
     errors.install(app)
     caps = {jobs.BULK_PATH: settings.api.max_bulk_bytes}
@@ -84,6 +87,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         watchers=watchers,
         requests=RequestLimits(redis),
         backlog=Backlog(database, settings.api),
+        breaker=Breaker(redis, settings.breaker),
     )
     runs = (waiters.run, watchers.run, partial(kept_alive, "catalog", current.watch))
     services = [asyncio.create_task(each()) for each in runs]

@@ -12,6 +12,7 @@ from cli.local import entry as local
 from cli.operations import entry as operations
 from cli.output import AsJson, say
 from cli.providers import entry as providers
+from cli.routing import entry as routing
 from cli.run import entry as run
 from cli.server import entry as server
 
@@ -22,7 +23,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for room in (run.app, submit.app, jobs.app, server.app, local.app, doctor.app, operations.app):
+for room in (
+    run.app,
+    submit.app,
+    routing.app,
+    jobs.app,
+    server.app,
+    local.app,
+    doctor.app,
+    operations.app,
+):
     app.add_typer(room)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")

@@ -12,7 +12,8 @@ from api.admission.backlog import Place
 from api.deps import Parts
 from api.jobs.parse import LineError
 from api.jobs.schemas import JobSubmit
-from shared.catalog.deployments import route_of
+from api.routing.plans import Planner, planner_for
+from shared.catalog.deployments import Catalog, Deployment, route_of
 from shared.catalog.fit import Fitted, fit
 from shared.catalog.tokens import at_hand, count_inputs
 from shared.db.accept import Accepted, NewJob, accept
@@ -29,6 +30,7 @@ from shared.domain.generation import sparse
 from shared.domain.ids import IdKind, new_id
 from shared.domain.job import Lane
 from shared.doorbell import Bell
+from shared.routing.stored import StoredPolicy
 
 LARGE_BYTES: Final = 64 * 1024
 """From here on counting tokens leaves the event loop to others: it goes to a thread."""
@@ -58,13 +60,14 @@ async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]
 async def _submit(
     parts: Parts, caller: Caller, submissions: Sequence[Submission], place: Place
 ) -> list[Accepted]:
-    if _is_quick(parts, submissions):
-        jobs = _new_jobs(parts, caller, submissions)
+    planner = await planner_for(parts, [each.asked for each in submissions])
+    if planner is None and _is_quick(parts, submissions):
+        jobs = _new_jobs(parts, caller, submissions, planner)
     else:
-        jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions)
+        jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions, planner)
     async with parts.database.transaction() as connection:
-        for route, unfit in {(job.route, job.unfit or ()) for job in jobs}:
-            plan = [each for each in parts.catalog.plan(route) if each.id not in unfit]
+        for route, unfit, policy in {(job.route, job.unfit or (), job.policy) for job in jobs}:
+            plan = _deployments(parts.catalog, route, unfit, policy)
             if reason := await why_not(connection, plan):
                 raise NoDeploymentError(reason, field="request.model")
         accepted = await accept(connection, jobs)
@@ -83,11 +86,27 @@ def _is_quick(parts: Parts, submissions: Sequence[Submission]) -> bool:
     return at_hand(filter(None, named))
 
 
-def _new_jobs(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[NewJob]:
+def _deployments(
+    catalog: Catalog, route: str, unfit: Sequence[str], policy: str | None
+) -> list[Deployment]:
+    """Whoever may ever be asked for a job."""
+    if policy is None:
+        return [each for each in catalog.plan(route) if each.id not in unfit]
+    stored = StoredPolicy.from_json(orjson.loads(policy))
+    return [catalog.find(each) for each in stored.deployments()]
+
+
+def _new_jobs(
+    parts: Parts, caller: Caller, submissions: Sequence[Submission], planner: Planner | None
+) -> list[NewJob]:
+    counted = [None] * len(submissions) if planner else _counted(parts, submissions)
     jobs = []
-    for submission, input_tokens in zip(submissions, _counted(parts, submissions), strict=True):
+    for submission, input_tokens in zip(submissions, counted, strict=True):
         try:
-            jobs.append(_new_job(parts, caller, submission, input_tokens))
+            plan = planner.plan(submission.asked) if planner else None
+            fitted = plan.fitted if plan else _fit(parts, submission.asked, input_tokens)
+            stored = orjson.dumps(plan.stored().to_json()).decode() if plan else None
+            jobs.append(_new_job(caller, submission, fitted, stored))
         except InvalidRequestError as error:
             if submission.line is None:
                 raise
@@ -106,11 +125,8 @@ def _counted(parts: Parts, submissions: Sequence[Submission]) -> Sequence[int | 
     return count_inputs(requests, models)
 
 
-def _new_job(
-    parts: Parts, caller: Caller, submission: Submission, input_tokens: int | None
-) -> NewJob:
+def _new_job(caller: Caller, submission: Submission, fitted: Fitted, policy: str | None) -> NewJob:
     asked = submission.asked
-    fitted = _fit(parts, asked, input_tokens)
     canonical = orjson.dumps(submission.body, option=orjson.OPT_SORT_KEYS)
     return NewJob(
         id=new_id(IdKind.JOB),
@@ -130,6 +146,7 @@ def _new_job(
         body_hash=hashlib.sha256(canonical).digest(),
         unfit=fitted.unfit or None,
         web_search=fitted.request.web_search,
+        policy=policy,
     )
 
 

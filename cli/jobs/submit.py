@@ -26,6 +26,7 @@ class Submission:
     rehearse: bool
     batch: str | None
     idempotency_key: str | None
+    policy: dict[str, Any] | None = None
     stream: bool = False
     """The answer shall be told while it comes."""
 
@@ -33,7 +34,11 @@ class Submission:
         """A job as the API takes it."""
         if self.stream:
             request = {**request, "stream": True}
-        job = {"request": request, "lane": self.lane, "rehearse": self.rehearse}
+        job: dict[str, Any] = {
+            "request": request, "lane": self.lane, "rehearse": self.rehearse,
+        }  # fmt: skip
+        if self.policy is not None:
+            job["policy"] = self.policy
         return {**job, "batch": batch} if batch else job
 
 

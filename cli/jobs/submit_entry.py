@@ -11,6 +11,7 @@ from cli.jobs.ending import end_of_answer, streamed, waited, watch_sum
 from cli.jobs.submit import Submission, read_prompt, submit_file, submit_prompt
 from cli.local.environment import Surroundings
 from cli.output import AsJson, print_json
+from cli.routing.given import PolicyOption, read_policy
 from cli.run.options import (
     LaneName,
     MaxTokens,
@@ -69,6 +70,7 @@ def submit(  # noqa: PLR0913 - each is an option
     lane: LaneName = "standard",
     batch: Batch = None,
     idempotency_key: IdempotencyKey = None,
+    policy: PolicyOption = None,
     rehearse: Rehearse = False,
     wait: Annotated[bool, typer.Option("--wait", help="Print the answer.")] = False,
     stream: Stream = False,
@@ -90,6 +92,7 @@ def submit(  # noqa: PLR0913 - each is an option
         rehearse=rehearse,
         batch=batch,
         idempotency_key=idempotency_key,
+        policy=read_policy(policy),
         stream=stream,
     )
     if file is None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from shared.catalog.deployments import Tier
-from shared.domain.money import NANO_PER_USD
+from shared.domain.money import to_nano
 from shared.routing.stored import Fallback, Strategy
 
 MOST_NAMED: Final = 20
@@ -80,7 +80,7 @@ class Policy(BaseModel):
     @property
     def max_cost_nano(self) -> int | None:
         """The cap in nano-USD."""
-        return None if self.max_cost_usd is None else int(self.max_cost_usd * NANO_PER_USD)
+        return None if self.max_cost_usd is None else to_nano(self.max_cost_usd)
 
     def over(self, base: "Policy | None") -> "Policy":
         """This policy where it says something, else the other; weights go with who they weigh."""

@@ -1,0 +1,1 @@
+"""Routes and policies in the terminal."""

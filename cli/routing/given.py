@@ -1,0 +1,52 @@
+"""JSON that the command line gives: a policy, or a whole job."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from cli.errors import InputError
+
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policy", metavar="JSON|FILE", help="Whom to ask, in which order: docs/routing.md."
+    ),
+]
+
+
+def read_policy(given: str | None) -> dict[str, Any] | None:
+    """The policy of --policy: JSON itself, or a file of it. Raises InputError."""
+    if given is None:
+        return None
+    if given.lstrip().startswith("{"):
+        return _object(given.encode(), "--policy")
+    return _object(_content(Path(given), "--policy"), f"--policy: {given}")
+
+
+def read_job(file: Path) -> dict[str, Any]:
+    """The job in a file of JSON, or on stdin (-). Raises InputError."""
+    content = sys.stdin.buffer.read() if str(file) == "-" else _content(file, "--file")
+    return _object(content, f"--file: {file}")
+
+
+def _content(file: Path, option: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        message = f"{option}: {file} cannot be read: {error.strerror}"
+        raise InputError(message) from None
+
+
+def _object(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        message = f"{where}: not JSON: {error}"
+        raise InputError(message) from None
+    if not isinstance(value, dict):
+        message = f"{where}: a JSON object is wanted"
+        raise InputError(message)
+    return value

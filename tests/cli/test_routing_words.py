@@ -1,0 +1,83 @@
+"""`explain` tells a person and a program the same plan; `submit` takes a policy along."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command
+
+POLICY = {"candidates": ["claude-haiku-4-5"], "fallbacks": {"default": ["sonar"]}}
+
+
+def plan(command: Command, *arguments: str, typed: str = "") -> dict[str, Any]:
+    done = command("explain", *arguments, "--json", typed=typed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def names(listed: list[dict[str, Any]]) -> list[str]:
+    return [each["deployment"] for each in listed]
+
+
+def test_a_plan_is_told_in_a_table(serving: Command) -> None:
+    done = serving("explain", "Prove it step by step.", "--model", "smart", "--rehearse")
+    assert done.returncode == 0, done.stderr
+    first, about, judged, _, header, row, *_ = done.stdout.splitlines()
+    assert first.startswith("simulator")
+    assert first.endswith("would be asked first")
+    assert "at most" in about
+    assert judged == "COMPLEX by these signals: steps +2, mathematics +3"
+    assert header.split()[:2] == ["DEPLOYMENT", "AFTER"]
+    assert row.startswith("simulator")
+    assert "tier high for COMPLEX" in row
+
+
+def test_options_a_file_and_stdin_mean_the_same_job(serving: Command) -> None:
+    said = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hello"}]}
+    job = {"request": said, "rehearse": True, "policy": POLICY}
+    (serving.folder / "job.json").write_text(json.dumps(job))
+    (serving.folder / "policy.json").write_text(json.dumps(POLICY))
+    options = ("Hello", "--model", "gpt-4.1", "--rehearse", "--policy")
+    plans = [
+        plan(serving, *options, json.dumps(POLICY)),
+        plan(serving, *options, "policy.json"),
+        plan(serving, "--file", "job.json"),
+        plan(serving, "--file", "-", typed=json.dumps(job)),
+    ]
+    assert {tuple(names(each["candidates"])) for each in plans} == {
+        ("simulator/gpt-4.1", "simulator-anthropic/claude-haiku-4-5")
+    }
+    assert names(plans[0]["fallbacks"]["default"]) == ["simulator-perplexity/sonar"]
+
+
+def test_a_submitted_job_takes_its_policy_along_and_is_answered(serving: Command) -> None:
+    done = serving(
+        "submit", "Hello", "--rehearse", "--model", "cheap", "--wait", "--json",
+        "--policy", '{"max_cost_usd": 1}',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout.splitlines()[-1])
+    assert job["state"] == "succeeded"
+    assert job["model"] == plan(serving, "Hello", "--model", "cheap", "--rehearse")["model"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("Hello", "--policy", '{"tier": "middle"}'), "policy.tier: "),
+        (("Hello", "--policy", "{tier}"), "--policy: not JSON"),
+        (("Hello", "--policy", "nothing.json"), "--policy: nothing.json cannot be read"),
+        (("--file", "nothing.json"), "--file: nothing.json cannot be read"),
+        (("Hello", "--file", "job.json"), "--file is the whole job"),
+        (("Hello", "--model", "gpt-44"), "unknown model 'gpt-44'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    serving: Command, arguments: tuple[str, ...], told: str
+) -> None:
+    done = serving("explain", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
