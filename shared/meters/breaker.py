@@ -46,6 +46,11 @@ class Breaker:
         self._settings = settings
 
     @property
+    def window(self) -> float:
+        """Seconds for which an end counts."""
+        return self._settings.window
+
+    @property
     def probe_micros(self) -> int:
         """How long a probe is awaited before another may go."""
         return round(self._settings.probe * MICROS)

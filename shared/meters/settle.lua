@@ -49,16 +49,13 @@ local function learn_output(reported, allowed)
 end
 
 for n, record in ipairs(records) do
-    local at, input, output, needs
-    if record then at, input, output, needs = string.match(record, '^(%d+) (%d+) (%d+)(.*)$') end
-    if at then
+    if record then
         local i = first + (n - 1) * stride
-        at = tonumber(at)
+        local at, input, output, taken = cmsgpack.unpack(record)
         learn_input(tonumber(ARGV[i + 1]), tonumber(input))
         learn_output(tonumber(ARGV[i + 2]), tonumber(output))
         for j, gauge in ipairs(gauges) do
-            local truth = tonumber(ARGV[i + 2 + j])
-            local need = tonumber(string.match(needs, ' ' .. gauge.name .. '=(%d+)'))
+            local truth, need = tonumber(ARGV[i + 2 + j]), taken[gauge.name]
             if truth >= 0 and need and gauge.known() then
                 -- Some providers count it when it is written, and that is now.
                 if gauge.late then

@@ -116,7 +116,8 @@ async def test_what_a_slow_turn_missed_is_caught_up(meter: Meter, redis: Redis) 
     while (await redis.time())[0] < before + 4:
         granted += (await meter.acquire(place, QUEUE, PLENTY, wants(500))).granted
         await asyncio.sleep(0.15)
-    assert granted > 3 * 500 * 0.97
+    # A busy machine makes turns slower still. A bucket of a hundredth would let 150 go.
+    assert granted > 3 * 500 * 0.85
 
 
 async def test_a_doubtful_meter_takes_the_window_for_used_up(meter: Meter, redis: Redis) -> None:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from shared.broker.line import PublishError
 from shared.db.engine import is_connection_loss
-from shared.db.open_slots import open_slots
+from shared.db.memory import read_memory
 from shared.db.release import due_routes
 from shared.doorbell import Bell, Doorbell, rings
 from shared.meters.meter import MemoryLostError
@@ -146,11 +146,17 @@ class Dispatcher:
             await asyncio.sleep(SHORTEST_PAUSE)
 
     async def _rebuild(self) -> None:
-        """Redis was emptied: give it the open slots again before the first grant."""
-        async with self._means.database.transaction() as connection:
-            slots = await open_slots(connection)
-        await self._means.meter.rebuild(slots)
-        log.warning("meters_rebuilt", open_slots=len(slots))
+        """Redis was emptied: tell it what Postgres knows before the first grant."""
+        means = self._means
+        async with means.database.transaction() as connection:
+            memory = await read_memory(
+                connection,
+                means.catalog.deployments(),
+                means.clock.now(),
+                seconds=means.meter.breaker.window,
+            )
+        await means.meter.rebuild(memory.slots, days=memory.days, outcomes=memory.outcomes)
+        log.warning("meters_rebuilt", open_slots=len(memory.slots))
 
     async def _listen(self) -> None:
         async for _, routes in self._doorbell.listen(Bell.DUE):
