@@ -69,6 +69,10 @@ UNSUPPORTED: Final[dict[str, frozenset[str]]] = {
     "gemini": frozenset(
         {"parallel_tool_calls", "metadata", USER_ID, RequestKind.COMPLETION}
     ),
+    "vertex": frozenset(
+        {"parallel_tool_calls", "metadata", USER_ID, RequestKind.COMPLETION,
+         RequestKind.EMBEDDING}
+    ),
 }  # fmt: skip
 """Wire to what it cannot express; `metadata` is every label but the user's id."""
 

@@ -11,6 +11,7 @@ from shared.domain.generation import Delta, GenerationRequest
 from tests.adapters.conftest import Noon
 from worker.adapters.anthropic import AnthropicAdapter
 from worker.adapters.base import Answer, CallError
+from worker.adapters.transport import Connections
 
 MODEL = "claude-sonnet-5-5"
 REQUEST = GenerationRequest(
@@ -23,7 +24,7 @@ def adapter_of(url: str, *, key: str | None = "sk-ours") -> AnthropicAdapter:
     return AnthropicAdapter(
         base_url=url,
         key=SecretStr(key) if key else None,
-        connections=10,
+        connections=Connections(10),
         connect_timeout=5.0,
         clock=Noon(),
     )

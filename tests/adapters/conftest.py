@@ -11,6 +11,7 @@ from tests.adapters.canned import Canned, canned
 from tests.simulator.process import Simulator, running_simulator
 from worker.adapters.openai import OpenAIAdapter
 from worker.adapters.openai_client import FamilyAdapter
+from worker.adapters.transport import Connections
 
 Open = Callable[..., FamilyAdapter]
 
@@ -58,7 +59,7 @@ async def open_adapter() -> AsyncIterator[Open]:
         adapter = adapter_class(
             base_url=url + path,
             key=SecretStr(key) if key else None,
-            connections=10,
+            connections=Connections(10),
             connect_timeout=connect,
             clock=Noon(),
             **more,

@@ -12,6 +12,7 @@ from shared.domain.generation import Delta, GenerationRequest
 from tests.adapters.conftest import Noon
 from worker.adapters.base import Answer, CallError
 from worker.adapters.gemini import GeminiAdapter
+from worker.adapters.transport import Connections
 
 MODEL = "gemini-3.8-flash"
 REQUEST = GenerationRequest(
@@ -27,7 +28,7 @@ async def opened(
     adapter = GeminiAdapter(
         base_url=f"{url}/gemini",
         key=SecretStr(key) if key else None,
-        connections=10,
+        connections=Connections(10),
         connect_timeout=connect,
         clock=Noon(),
         api_version="v1beta",

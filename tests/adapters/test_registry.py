@@ -8,6 +8,7 @@ from shared.catalog.deployments import Catalog, Provider
 from shared.catalog.wires import UNSUPPORTED
 from shared.domain.clock import SystemClock
 from shared.settings import WorkerSettings
+from tests.adapters.canned import Canned
 from worker.adapters.registry import DIALECTS, Adapters, open_adapters
 
 ROW = Provider(id="p", adapter="openai", base_url="http://127.0.0.1:9", key_variables=("P_KEY",))
@@ -71,3 +72,30 @@ async def test_a_provider_that_cannot_be_called_says_why(
     adapters = await opened(row)
     assert adapters.ready == {}
     assert reason in adapters.missing["p"]
+
+
+@pytest.mark.parametrize("wire", ["openai", "openai-responses", "anthropic", "gemini"])
+async def test_a_rows_own_headers_come_from_its_variables_alone(
+    wire: str, provider: Canned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from those that the official clients read."""
+    monkeypatch.setenv("P_KEY", "sk-ours")
+    monkeypatch.setenv("P_ORG", " org-ours ")
+    monkeypatch.delenv("P_PROJECT", raising=False)
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-leaked")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-leaked")
+    row = replace(
+        ROW,
+        adapter=wire,
+        api_version="v1",
+        base_url=provider.url,
+        header_variables={"OpenAI-Organization": "P_ORG", "OpenAI-Project": "P_PROJECT"},
+    )
+    catalog = Catalog(providers={"p": row}, models={}, limits={})
+    adapters = open_adapters(catalog, connections=2, settings=WorkerSettings(), clock=SystemClock())
+    await adapters.ready["p"].check(timeout=5)
+    await adapters.close()
+    [(headers, _)] = provider.heard
+    assert headers["openai-organization"] == "org-ours"
+    assert "openai-project" not in headers
+    assert "leaked" not in str(headers)

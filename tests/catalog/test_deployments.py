@@ -147,7 +147,7 @@ def test_the_papers_tables_are_those_of_the_code() -> None:
     for provider in CATALOG.providers.values():
         if not provider.rehearsal:
             named = re.findall(r"`([A-Z_]+)`", text)
-            assert {*provider.key_variables, *provider.base_url_variables} <= set(named)
+            assert {*provider.key_variables, *provider.other_variables} <= set(named)
 
 
 def test_several_providers_serve_a_model_each_under_its_own_name(tmp_path: Path) -> None:

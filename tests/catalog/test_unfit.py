@@ -118,7 +118,8 @@ def test_every_option_is_taken_or_left_out_where_that_is_wished(wire: str) -> No
         each
         for each in CATALOG.models.values()
         if each.kind is RequestKind.CHAT
-        and CATALOG.providers[each.provider].adapter == wire.replace("azure", "openai")
+        and CATALOG.providers[each.provider].adapter
+        == wire.replace("azure", "openai").replace("vertex", "gemini")
     )
     asked = request(model.id, **EVERY_OPTION, drop_unsupported=True)
     fitted = fit(CATALOG, asked).request

@@ -28,7 +28,7 @@ def ended(command: Command, job_id: str) -> dict[str, Any]:
 
 def test_who_has_no_key_is_listed_with_its_variable(serving: Command) -> None:
     listed = rows(serving, "list")
-    assert {"openai", "anthropic", "gemini", "xai", "perplexity", "azure"} == set(listed)
+    assert {"openai", "anthropic", "gemini", "vertex", "xai", "perplexity", "azure"} == set(listed)
     assert "ANTHROPIC_API_KEY" in listed["anthropic"]["why_not"]
     assert "AZURE_OPENAI_ENDPOINT" in listed["azure"]["why_not"]
     shown = serving("providers", "list", "--all").stdout

@@ -58,9 +58,9 @@ def variables_of_settings() -> set[str]:
 
 
 def key_variables() -> set[str]:
-    """Keys, and the addresses that they are for."""
+    """Keys, and what they are for."""
     found = load_catalog().providers.values()
-    return {each for one in found for each in (*one.key_variables, *one.base_url_variables)}
+    return {each for one in found for each in (*one.key_variables, *one.other_variables)}
 
 
 def seconds(duration: str) -> float:

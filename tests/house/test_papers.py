@@ -23,7 +23,8 @@ OWN_PREFIX: Final = "PROMPTMILL_"
 BESIDE_SETTINGS: Final = {
     *variables_of(load_catalog()),
     *(name for each in load_catalog().providers.values() for name in each.key_variables),
-    *(name for each in load_catalog().providers.values() for name in each.base_url_variables),
+    *(name for each in load_catalog().providers.values() for name in each.other_variables),
+    "GOOGLE_APPLICATION_CREDENTIALS",  # Google's own library
     "PROMPTMILL_HOME",
     "PROMPTMILL_KEY",  # cli/server/address.py
     "PROMPTMILL_PG_BIN",

@@ -22,7 +22,12 @@ from worker.adapters.listening import BROKEN, listen
 from worker.adapters.rates import ANTHROPIC, rate_of
 from worker.adapters.refusals import retry_after
 from worker.adapters.sse import EVENTS
-from worker.adapters.transport import KEY_FOR_KEYLESS, connection_error, http_client
+from worker.adapters.transport import (
+    KEY_FOR_KEYLESS,
+    Connections,
+    connection_error,
+    http_client,
+)
 
 MESSAGES: Final = "/v1/messages"
 
@@ -47,7 +52,7 @@ class AnthropicAdapter:
         *,
         base_url: str,
         key: SecretStr | None,
-        connections: int,
+        connections: Connections,
         connect_timeout: float,
         clock: Clock,
         service_tier: str | None = None,

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from shared.domain.clock import Clock
 from worker.adapters.openai import FORMS
 from worker.adapters.openai_client import Deaf, FamilyAdapter
-from worker.adapters.transport import KEY_FOR_KEYLESS, http_client
+from worker.adapters.transport import KEY_FOR_KEYLESS, Connections, http_client
 
 
 class DeafAzureClient(Deaf, openai.AsyncAzureOpenAI):
@@ -22,7 +22,7 @@ class AzureAdapter(FamilyAdapter):
         base_url: str,
         api_version: str,
         key: SecretStr | None,
-        connections: int,
+        connections: Connections,
         connect_timeout: float,
         clock: Clock,
     ) -> None:

@@ -1,7 +1,7 @@
 """Google's official client, kept to exactly one request per call."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from time import monotonic
 from typing import Any, cast
@@ -9,6 +9,7 @@ from typing import Any, cast
 import aiohttp
 import httpx2
 import orjson
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.genai import errors
 from google.genai._api_client import BaseApiClient
 from google.genai.types import HttpOptions
@@ -22,10 +23,15 @@ from worker.adapters.base import Answer, CallError, Told
 from worker.adapters.gemini_refusals import refusal
 from worker.adapters.gemini_reply import embeddings_from_wire, from_wire
 from worker.adapters.gemini_stream import Assembler
-from worker.adapters.gemini_wire import calls_in, path_of, to_wire
+from worker.adapters.gemini_wire import MODELS, calls_in, path_of, to_wire
 from worker.adapters.listening import listen
 from worker.adapters.sse import EVENTS
-from worker.adapters.transport import KEY_FOR_KEYLESS, connection_error, http_client
+from worker.adapters.transport import (
+    KEY_FOR_KEYLESS,
+    Connections,
+    connection_error,
+    http_client,
+)
 
 
 class OneShotClient(BaseApiClient):
@@ -39,12 +45,14 @@ class OneShotClient(BaseApiClient):
     def __init__(
         self,
         *,
-        key: str,
-        base_url: str,
+        access: Mapping[str, Any],
+        base_url: str | None,
         api_version: str,
-        connections: int,
+        connections: Connections,
         connect_timeout: float,
     ) -> None:
+        """`access`: what opens the door, in the client's words. `base_url`: None is Google's."""
+
         async def hurry(request: httpx2.Request) -> None:
             """The client knows one timeout only; a connection is not worth all of it."""
             patience = request.extensions["timeout"]
@@ -57,8 +65,7 @@ class OneShotClient(BaseApiClient):
         self._connections.follow_redirects = False
         try:
             super().__init__(
-                vertexai=False,
-                api_key=key,
+                **access,
                 http_options=HttpOptions(
                     base_url=base_url,
                     api_version=api_version,
@@ -96,28 +103,14 @@ class OneShotClient(BaseApiClient):
         self.close()
 
 
-class GeminiAdapter:
-    """Gemini under one key."""
+class GoogleAdapter:
+    """Models of Gemini behind one of Google's doors; see Adapter."""
 
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        key: SecretStr | None,
-        connections: int,
-        connect_timeout: float,
-        clock: Clock,
-        api_version: str,
-    ) -> None:
-        """Must be made on the event loop that will use it."""
+    def __init__(self, client: OneShotClient, clock: Clock, *, models: str = MODELS) -> None:
+        """`models`: the collection of models at this door."""
+        self._client = client
         self._clock = clock
-        self._client = OneShotClient(
-            key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
-            base_url=base_url,
-            api_version=api_version,
-            connections=connections,
-            connect_timeout=connect_timeout,
-        )
+        self._models = models
 
     async def complete(
         self,
@@ -135,7 +128,7 @@ class GeminiAdapter:
         with call.failing_in_our_words():
             async with asyncio.timeout(timeout):
                 response = await self._client.send(
-                    path_of(request, model, stream=told is not None),
+                    path_of(request, model, stream=told is not None, models=self._models),
                     body,
                     headers={"x-client-request-id": attempt_id},
                     timeout=timeout,
@@ -154,11 +147,38 @@ class GeminiAdapter:
         """GET models; see Adapter.check."""
         with _Call(self._clock).failing_in_our_words():
             async with asyncio.timeout(timeout):
-                await self._client.send("models", headers={}, timeout=timeout, stream=False)
+                await self._client.send(self._models, headers={}, timeout=timeout, stream=False)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.end()
+
+
+class GeminiAdapter(GoogleAdapter):
+    """Gemini under one key."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        key: SecretStr | None,
+        connections: Connections,
+        connect_timeout: float,
+        clock: Clock,
+        api_version: str,
+    ) -> None:
+        """Must be made on the event loop that will use it."""
+        client = OneShotClient(
+            access={
+                "vertexai": False,
+                "api_key": key.get_secret_value() if key else KEY_FOR_KEYLESS,
+            },
+            base_url=base_url,
+            api_version=api_version,
+            connections=connections,
+            connect_timeout=connect_timeout,
+        )
+        super().__init__(client, clock)
 
 
 def _whole(body: Any, request: GenerationRequest, model: str) -> GenerationResult:
@@ -166,6 +186,15 @@ def _whole(body: Any, request: GenerationRequest, model: str) -> GenerationResul
         return from_wire(body, model, calls_before=calls_in(request))
     texts = request.input or ()
     return embeddings_from_wire(body, model, 1 if isinstance(texts, str) else len(texts))
+
+
+def _without_credential(error: GoogleAuthError) -> CallError:
+    """Nothing was sent: Google gave no token, or there is nothing to ask for one with."""
+    unreachable = isinstance(error, TransportError)
+    kind = FailureKind.UNREACHABLE if unreachable else FailureKind.AUTH
+    return CallError(
+        kind, f"no credential for Google Cloud ({type(error).__name__}: {error})"[:500]
+    )
 
 
 class _Call:
@@ -209,6 +238,8 @@ class _Call:
             raise self._failure(FailureKind.TIMEOUT, "no answer in time") from None
         except ValueError as error:
             raise self._failure(FailureKind.BAD_RESPONSE, str(error)) from None
+        except GoogleAuthError as error:
+            raise _without_credential(error) from None
         except (httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
             raise connection_error(error) from None
 

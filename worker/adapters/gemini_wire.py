@@ -15,6 +15,8 @@ from shared.domain.generation import (
 from worker.adapters.bodies import present
 from worker.adapters.gemini_turns import UNSIGNED, contents_of
 
+MODELS: Final = "models"
+"""The collection that Google's models are in."""
 CALLING_MODES: Final = {ToolMode.AUTO: "AUTO", ToolMode.NONE: "NONE", ToolMode.REQUIRED: "ANY"}
 # Up to Gemini 2.5: tokens, none of them where the model can stop thinking; a Pro cannot.
 THINKING_BUDGETS: Final = {
@@ -37,17 +39,17 @@ THINKING_LEVELS: Final = {
 }
 
 
-def resource_of(model: str) -> str:
+def resource_of(model: str, models: str = MODELS) -> str:
     """The model's name as a resource, `models/…`."""
-    return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
+    return model if model.startswith((f"{models}/", "tunedModels/")) else f"{models}/{model}"
 
 
-def path_of(request: GenerationRequest, model: str, *, stream: bool) -> str:
+def path_of(request: GenerationRequest, model: str, *, stream: bool, models: str = MODELS) -> str:
     """Where the request goes, below the API's version."""
     if request.kind is RequestKind.EMBEDDING:
-        return f"{resource_of(model)}:batchEmbedContents"
+        return f"{resource_of(model, models)}:batchEmbedContents"
     method = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    return f"{resource_of(model)}:{method}"
+    return f"{resource_of(model, models)}:{method}"
 
 
 def calls_in(request: GenerationRequest) -> int:

@@ -12,7 +12,7 @@ from shared.domain.generation import GenerationRequest, RequestKind
 from worker.adapters import openai_embedding, openai_legacy, openai_wire
 from worker.adapters.openai_client import Deaf, FamilyAdapter, Form
 from worker.adapters.openai_stream import ChatAssembler
-from worker.adapters.transport import KEY_FOR_KEYLESS, http_client
+from worker.adapters.transport import KEY_FOR_KEYLESS, Connections, http_client
 
 WITH_USAGE: Final = {"stream_options": {"include_usage": True}}
 CHAT: Final = Form(
@@ -65,7 +65,7 @@ class OpenAIAdapter(FamilyAdapter):
         *,
         base_url: str,
         key: SecretStr | None,
-        connections: int,
+        connections: Connections,
         connect_timeout: float,
         clock: Clock,
         legacy_max_tokens: bool = False,

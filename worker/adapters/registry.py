@@ -12,6 +12,7 @@ from shared.domain.clock import Clock
 from shared.settings import WorkerSettings, provider_key
 from worker.adapters.base import Adapter
 from worker.adapters.discretion import Discreet
+from worker.adapters.transport import Connections
 
 Dialect = Callable[[Provider, int, WorkerSettings, Clock], Adapter]
 
@@ -63,7 +64,7 @@ class Line(TypedDict):
 
     base_url: str
     key: SecretStr | None
-    connections: int
+    connections: Connections
     connect_timeout: float
     clock: Clock
 
@@ -103,6 +104,21 @@ def _gemini(provider: Provider, line: Line) -> Adapter:
     return GeminiAdapter(**line, api_version=provider.api_version or "")
 
 
+def _vertex(provider: Provider, line: Line) -> Adapter:
+    from worker.adapters.vertex import EVERYWHERE, VertexAdapter  # noqa: PLC0415
+
+    location = provider_key(provider.location_variables)
+    return VertexAdapter(
+        base_url=line["base_url"],
+        project=line["key"].get_secret_value() if line["key"] else "",
+        location=location.get_secret_value() if location else EVERYWHERE,
+        connections=line["connections"],
+        connect_timeout=line["connect_timeout"],
+        clock=line["clock"],
+        api_version=provider.api_version or "",
+    )
+
+
 def _dialect(make: Callable[[Provider, Line], Adapter]) -> Dialect:
     def opened(
         provider: Provider, connections: int, settings: WorkerSettings, clock: Clock
@@ -111,7 +127,7 @@ def _dialect(make: Callable[[Provider, Line], Adapter]) -> Dialect:
         line = Line(
             base_url=provider.base_url or "",
             key=key,
-            connections=connections,
+            connections=Connections(connections, _headers(provider)),
             connect_timeout=settings.connect_timeout,
             clock=clock,
         )
@@ -126,8 +142,9 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "azure": _dialect(_azure),
     "anthropic": _dialect(_anthropic),
     "gemini": _dialect(_gemini),
+    "vertex": _dialect(_vertex),
 }
-VERSIONED: Final = frozenset({"azure", "gemini"})
+VERSIONED: Final = frozenset({"azure", "gemini", "vertex"})
 """Wires whose addresses hold a version."""
 
 
@@ -155,6 +172,12 @@ def _reason_missing(provider: Provider) -> str | None:
     if provider.key_variables and provider_key(provider.key_variables) is None:
         return _unset(provider.key_variables)
     return None
+
+
+def _headers(provider: Provider) -> dict[str, str]:
+    """The row's own headers, as far as the environment holds them."""
+    held = {name: provider_key((each,)) for name, each in provider.header_variables.items()}
+    return {name: value.get_secret_value() for name, value in held.items() if value}
 
 
 def _unset(variables: tuple[str, ...]) -> str | None:

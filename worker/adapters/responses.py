@@ -11,7 +11,7 @@ from worker.adapters import responses_wire
 from worker.adapters.openai import DeafClient
 from worker.adapters.openai_client import FamilyAdapter, Form
 from worker.adapters.responses_stream import ResponseAssembler
-from worker.adapters.transport import KEY_FOR_KEYLESS, http_client
+from worker.adapters.transport import KEY_FOR_KEYLESS, Connections, http_client
 
 FORMS: Final[Mapping[RequestKind, Form]] = {
     RequestKind.CHAT: Form(
@@ -32,7 +32,7 @@ class ResponsesAdapter(FamilyAdapter):
         *,
         base_url: str,
         key: SecretStr | None,
-        connections: int,
+        connections: Connections,
         connect_timeout: float,
         clock: Clock,
         service_tier: str | None = None,

@@ -1,7 +1,8 @@
 """The connections below every official client, and what it means when one breaks."""
 
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
@@ -25,14 +26,24 @@ GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 PIECE: Final = 256 * 1024
 
 
-def http_client(connections: int) -> httpx2.AsyncClient:
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """To one provider."""
+
+    most: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of every request, beside what the wire wants."""
+
+
+def http_client(connections: Connections) -> httpx2.AsyncClient:
     """A client over aiohttp: half the CPU of the stock transport; made on the loop that uses it.
 
     Its replies are bounded: reading one that is too large raises WireError.
     """
+    most = connections.most
     return openai.DefaultAioHttpClient(
-        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-        headers={"Accept-Encoding": PACKED},
+        limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
+        headers={**connections.headers, "Accept-Encoding": PACKED},
         event_hooks={"response": [_bound]},
     )
 
