@@ -61,7 +61,7 @@ async def _submit(
     parts: Parts, caller: Caller, submissions: Sequence[Submission], place: Place
 ) -> list[Accepted]:
     planner = await planner_for(parts, [each.asked for each in submissions])
-    if planner is None and _is_quick(parts, submissions):
+    if planner is None and is_quick(parts.catalog, submissions):
         jobs = _new_jobs(parts, caller, submissions, planner)
     else:
         jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions, planner)
@@ -77,11 +77,11 @@ async def _submit(
     return accepted
 
 
-def _is_quick(parts: Parts, submissions: Sequence[Submission]) -> bool:
-    """Whether to count them takes less than a thread is worth."""
+def is_quick(catalog: Catalog, submissions: Sequence[Submission]) -> bool:
+    """Whether counting them holds the event loop up for less than a thread is worth."""
     if sum(submission.size for submission in submissions) > LARGE_BYTES:
         return False
-    catalog, names = parts.catalog, {each.asked.request.model for each in submissions}
+    names = {each.asked.request.model for each in submissions}
     named = (catalog.models.get(catalog.aliases.get(name, name)) for name in names)
     return at_hand(filter(None, named))
 
