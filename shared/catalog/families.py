@@ -54,7 +54,8 @@ class Family:
 # the picture alone. Pages: 600 at Anthropic, 100 where the window is 200,000; 1,000 at Google; no
 # window at OpenAI or xAI holds 1,000.
 # Searches: Google's requests cannot bound them. Up to Gemini 2.5 it bills prompts that searched;
-# later models' queries, of which 20 are held for: some four to seven are usual.
+# later models' queries, of which 20 are held for: some four to seven are usual. Perplexity's agents
+# take ten steps at most.
 OPENAI: Final = (100, 100)
 BEFORE_4O: Final = {"encoding": "cl100k_base", "image": 1_445, "page": 3_000}
 FAMILIES: Final = (
@@ -70,6 +71,7 @@ FAMILIES: Final = (
     (r"gemini-[12]", (110, 80), {"image": 4_386, "page": 1_120, "one_search": True}),
     (r"gemini-", (110, 80), {"image": 2_240, "page": 1_120, "searches": 20}),
     (r"grok-", (125, 80), {"image": 1_792, "page": 4_000}),
+    (r"sonar", (125, 80), {"image": 16_384, "page": 4_000, "searches": 10}),
 )
 """The start of a name, the percents (at most, at least), and the rest."""
 NEW: Final = Family(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from genai_prices import types
@@ -11,7 +11,8 @@ from genai_prices.data_snapshot import DataSnapshot, set_custom_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.catalog.pricing import price_of, worst_case
+from shared.catalog.load import load_catalog
+from shared.catalog.pricing import most_searches, price_of, worst_case
 from shared.domain.clock import SystemClock
 from shared.domain.generation import Usage
 from tests.catalog.bills import LISTED, LONGEST, TIERED, deployment, usages
@@ -57,6 +58,26 @@ def test_the_worst_case_is_no_more_than_it_must_be() -> None:
     called = deployment("openai", "gpt-4o")
     searched = worst_case(called, input_tokens=7, max_tokens=3, searches=5, at=NOW)
     assert searched == most + 5 * 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "searches"),
+    [
+        ("gpt-4.1", 5), ("claude-opus-5-5", 5), ("sonar", 10),
+        # Google's requests have no bound; up to 2.5 it bills the prompt that searched.
+        ("gemini-3.8-flash", 20), ("gemini-2.5-pro", 1),
+    ],
+)  # fmt: skip
+def test_searches_are_held_for_where_a_call_may_make_them(name: str, searches: int) -> None:
+    [called, *_] = load_catalog().plan(name)
+    always = name == "sonar"
+    assert most_searches(called, asked=True) == searches
+    assert most_searches(called, asked=False) == (searches if always else 0)
+    counts: dict[str, Any] = {"input_tokens": 10, "max_tokens": 10, "at": NOW}
+    held = worst_case(called, searches=searches, **counts)
+    assert held > worst_case(called, **counts)
+    usage = Usage(input_tokens=10, output_tokens=10, searches=20 if searches == 1 else searches)
+    assert price_of(called, usage, NOW).cost_nano <= held
 
 
 def test_a_price_that_rises_before_the_call_begins_is_held_already() -> None:
