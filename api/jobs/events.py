@@ -81,9 +81,9 @@ async def watch_job(
     await find_job(parts, caller, job_id)
     async with parts.database.transaction() as connection:
         streamed = await is_streamed(connection, job_id)
-    watch = parts.watchers.begin(job_id, caller.tenant_id)
+    watch = parts.watchers.admit(job_id, caller.tenant_id)
     told = _events(parts, caller, watch, Narrator(last), streamed=streamed)
-    return EventStream(told, partial(parts.watchers.end, watch))
+    return EventStream(told, partial(parts.watchers.forget, watch))
 
 
 def _position(text: str | None) -> Position | None:

@@ -71,8 +71,8 @@ class Watchers:
             for service in (self._listen, self._keep_looking, self._keep_reading):
                 group.create_task(kept_alive(service.__qualname__, service))
 
-    def begin(self, job_id: str, tenant_id: str) -> Watch:
-        """Watch a job, until `end`; where it stands is soon known.
+    def admit(self, job_id: str, tenant_id: str) -> Watch:
+        """Watch a job, until `forget`; where it stands is soon known.
 
         Raises TooManyStreamsError where the tenant has as many watches as it may.
         """
@@ -89,7 +89,7 @@ class Watchers:
         self.look_at(job_id)
         return watch
 
-    def end(self, watch: Watch) -> None:
+    def forget(self, watch: Watch) -> None:
         """Nobody watches there any more."""
         self._of_tenants[watch.tenant_id] -= 1
         if not self._of_tenants[watch.tenant_id]:

@@ -1,6 +1,7 @@
 """How every provider fails: one word of ours for each of its errors, one request a call."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,9 @@ KINDS_OF_STATUS = {
 LONG = "The history of tea, told at length. " * 400
 
 
-WORDS_OF_OPENAI = {
+Said = Mapping[FailureKind, Mapping[str, object]]
+
+WORDS_OF_OPENAI: Said = {
     FailureKind.CONTEXT_LENGTH: {
         "status": 400, "code": "context_length_exceeded",
         "message": "This model's maximum context length is 8192 tokens.",
@@ -38,7 +41,7 @@ WORDS_OF_OPENAI = {
         "message": "You have used all available credits.",
     },
 }  # fmt: skip
-WORDS_OF_ANTHROPIC = {
+WORDS_OF_ANTHROPIC: Said = {
     FailureKind.CONTEXT_LENGTH: {"status": 400, "message": "prompt is too long: 9 tokens > 8"},
     FailureKind.CONTENT_FILTERED: {
         "status": 400, "message": "Output blocked by content filtering policy",
@@ -48,7 +51,7 @@ WORDS_OF_ANTHROPIC = {
     },
     FailureKind.OVERLOADED: {"status": 529, "message": "Overloaded"},
 }  # fmt: skip
-WORDS_OF_GEMINI = {
+WORDS_OF_GEMINI: Said = {
     FailureKind.CONTEXT_LENGTH: {
         "status": 400,
         "message": "The input token count (9) exceeds the maximum number of tokens allowed (8).",
