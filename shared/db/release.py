@@ -12,7 +12,7 @@ from shared.domain.failure import CORRECTION_TOKENS
 from shared.domain.job import JobState, Lane
 from shared.routing.stored import StoredPolicy
 
-REACH: Final = 10_000
+REACH: Final = 2_000
 """So many jobs of a lane and tenant are looked through for those of keys that may start more."""
 
 

@@ -1,6 +1,7 @@
 """Whose turn it is under a binding quota, and that two dispatchers never spend it twice."""
 
 from shared.domain.job import Lane
+from tests.mill import eventually
 from tests.quota.arrivals import arrivals
 from tests.quota.limits import Limits, limited_mill
 from tests.quota.tenants import SIZES, off_from_weights, set_weights, submit_for_each
@@ -12,6 +13,24 @@ WIDE = 0.1
 how much of a quota is used."""
 MOST_BULK_BEFORE = 4
 """What may still go before an interactive job: a turn that has looked already."""
+
+DEEP = 20_000
+SOON = (Lane.INTERACTIVE, Lane.INTERACTIVE, Lane.INTERACTIVE)
+"""What the small tenant asks for, one after the other."""
+MULTIPLIED = """
+WITH one AS (SELECT * FROM jobs), more AS (
+    INSERT INTO jobs (id, tenant_id, route, lane, state, run_at, deadline, max_tries,
+                      input_tokens, max_tokens)
+    SELECT one.id || '_' || n, tenant_id, route, lane, state, run_at, deadline, max_tries,
+           input_tokens, max_tokens
+    FROM one, generate_series(1, :number) AS n RETURNING id, split_part(id, '_', 2) AS first)
+INSERT INTO payloads (job_id, request) SELECT more.id, payloads.request
+FROM more JOIN payloads ON payloads.job_id = 'job_' || more.first RETURNING job_id
+"""
+STARTED = """
+SELECT extract(epoch FROM started_at - created_at)::float8 AS after FROM jobs
+WHERE id = ANY(CAST(:ids AS text[]))
+"""
 
 
 async def test_tenants_with_equal_backlogs_share_a_quota_by_weight(
@@ -61,3 +80,22 @@ async def test_the_next_dispatcher_spends_only_what_the_dead_one_left(
         next(worker for worker in mill.workers if worker.pid == holder).kill()
         assert (await mill.all_final())["succeeded"] == len(accepted)
         await mill.check(accepted)
+
+
+async def test_an_interactive_job_starts_within_2_seconds_behind_20000_of_another_tenant(
+    database_url: str, redis_url: str
+) -> None:
+    async with limited_mill(database_url, redis_url, Limits(requests=150, margin=WIDE)) as mill:
+        await mill.submit(1, lane=Lane.INTERACTIVE)
+        await mill.life.all(MULTIPLIED, number=DEEP - 1)
+        await mill.start_worker(slots=100)
+        await mill.in_state("succeeded", 20)
+        ids = [(await mill.submit(1, tenant_id="ten_b", lane=lane))[0] for lane in SOON]
+
+        async def all_started() -> bool:
+            rows = await mill.life.all(STARTED, ids=ids)
+            return all(row.after is not None for row in rows)
+
+        await eventually("they start", all_started)
+        for row in await mill.life.all(STARTED, ids=ids):
+            assert row.after < 2.0
