@@ -1,10 +1,15 @@
 -- Let nobody call a deployment for a while; a shorter wait never ends a longer one.
 --
--- KEYS  1 meter (hash)    ARGV  1 milliseconds
-local clock = redis.call('TIME')
-local untill = clock[1] * 1000000 + clock[2] + ARGV[1] * 1000
+-- KEYS  1 meter (hash)  2 what was learned (hash)
+-- ARGV  1 the pause  2 the longest one, microseconds: refusals in a row, each after the last pause
+--       and before any answer, double it up to there; 0 where the provider named the pause
 local known = tonumber(redis.call('HGET', KEYS[1], 'blocked_until')) or 0
-if untill > known then
-    redis.call('HSET', KEYS[1], 'blocked_until', string.format('%.0f', untill))
+local pause, longest = tonumber(ARGV[1]), tonumber(ARGV[2])
+if longest > 0 and now >= known then
+    local refused = redis.call('HINCRBY', KEYS[2], 'refused', 1)
+    pause = math.min(pause * 2 ^ math.min(refused - 1, 30), longest)
+end
+if now + pause > known then
+    redis.call('HSET', KEYS[1], 'blocked_until', whole(now + pause))
 end
 return 1

@@ -105,7 +105,7 @@ class Meter:
         self._acquire = load_script(redis, GAUGES, "acquire")
         self._settle = load_script(redis, GAUGES, "settle")
         self._slow_down = load_script(redis, GAUGES, "slow_down")
-        self._block = load_script(redis, "block")
+        self._block = load_script(redis, GAUGES, "block")
         self._doubtful: set[str] = set()
         self._learned: dict[str, Learned] = {}
         """Of each deployment that was asked for, as of the last question."""
@@ -224,9 +224,13 @@ class Meter:
                     pipeline.zadd(key, dict.fromkeys(attempts, expiry), xx=not even_if_gone)
             await pipeline.execute()
 
-    async def block(self, deployment: str, seconds: float) -> None:
-        """Let no worker call this deployment for so long; a shorter wait changes nothing."""
-        await self._block(keys=[_meter_key(deployment)], args=[round(seconds * 1000)])
+    async def block(self, deployment: str, seconds: float, *, longest: float = 0.0) -> None:
+        """Let no worker call this deployment for so long; a shorter wait changes nothing.
+
+        `longest`: each refusal in a row doubles the wait up to there; an answer ends the row.
+        """
+        keys = [_meter_key(deployment), _learned_key(deployment)]
+        await self._block(keys=keys, args=[round(seconds * MICROS), round(longest * MICROS)])
 
     async def rebuild(
         self,

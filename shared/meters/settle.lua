@@ -82,6 +82,7 @@ if learned then
         redis.call('HSET', KEYS[4], 'output', string.format('%.1f', written),
                    'most', string.format('%.1f', most))
     end
+    redis.call('HDEL', KEYS[4], 'refused')
     redis.call('EXPIRE', KEYS[4], 604800)
 end
 return #ids

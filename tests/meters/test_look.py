@@ -1,7 +1,11 @@
 """Who only looks is told what it would wait for, and takes nothing."""
 
+import asyncio
+
+import pytest
+
 from shared.meters.meter import Meter
-from tests.meters.asking import PLENTY, QUEUE, deployment, wants
+from tests.meters.asking import PLENTY, QUEUE, deployment, ended, wants
 
 
 async def test_a_look_tells_the_limit_that_binds_and_takes_nothing(rested: Meter) -> None:
@@ -15,6 +19,26 @@ async def test_a_look_tells_the_limit_that_binds_and_takes_nothing(rested: Meter
     spent = await rested.look(place, QUEUE, PLENTY, want)
     assert spent.binding == "requests"
     assert 0.0 < spent.wait < 1.0
+
+
+async def test_refusals_in_a_row_double_their_pause_until_an_answer_comes(meter: Meter) -> None:
+    place = deployment()
+
+    async def pause() -> float:
+        await meter.block(place.id, 0.02, longest=0.1)
+        told = (await meter.look(place, QUEUE, PLENTY, wants(1)[0])).wait
+        await meter.block(place.id, 0.02, longest=0.1)
+        same_wave = (await meter.look(place, QUEUE, PLENTY, wants(1)[0])).wait
+        assert same_wave <= told, "one wave of refusals counts once"
+        await asyncio.sleep(told + 0.002)
+        return told
+
+    pauses = [await pause() for _ in range(4)]
+    assert pauses == pytest.approx([0.02, 0.04, 0.08, 0.1], abs=0.01)
+    [want] = wants(1)
+    await meter.acquire(place, QUEUE, PLENTY, [want])
+    await meter.settle([ended(want, place, input_tokens=10, output_tokens=1)])
+    assert await pause() == pytest.approx(0.02, abs=0.01)
 
 
 async def test_a_look_sees_a_rest_and_a_full_fleet(rested: Meter) -> None:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import pytest
 
+from shared.routing.stored import Fallback
 from tests.mill import Mill, eventually
 from tests.routes.conftest import FALLBACK, PRIMARY, policy
 
@@ -40,7 +41,7 @@ async def test_jobs_end_on_their_fallback_while_the_primary_is_down(
     fault: dict[str, Any],
     spends_try: bool,  # noqa: FBT001 - the case
 ) -> None:
-    await mill.script({"when": OF_PRIMARY, "do": fault})
+    await mill.script({"match": OF_PRIMARY, "do": fault})
     await mill.start_worker(PROMPTMILL_WORKER__CALL_TIMEOUT="1")
     accepted = await mill.submit(JOBS, route=ROUTE, policy=policy())
     assert (await mill.all_final())["succeeded"] == JOBS
@@ -56,7 +57,7 @@ async def test_jobs_end_on_their_fallback_while_the_primary_is_down(
 async def test_the_fallback_comes_at_once_and_the_primary_is_asked_again_when_it_is_well(
     mill: Mill,
 ) -> None:
-    await mill.script({"when": OF_PRIMARY, "times": 1, "do": {"status": 500}})
+    await mill.script({"match": OF_PRIMARY, "times": 1, "do": {"status": 500}})
     await mill.start_worker()
     [first] = await mill.submit(1, route=ROUTE, policy=policy())
     await mill.all_final()
@@ -73,9 +74,9 @@ async def test_a_request_that_is_too_long_goes_to_the_candidate_that_is_named_fo
     mill: Mill,
 ) -> None:
     too_long = {"status": 400, "code": "context_length_exceeded"}
-    await mill.script({"when": OF_PRIMARY, "do": too_long})
+    await mill.script({"match": OF_PRIMARY, "do": too_long})
     await mill.start_worker()
-    fallbacks = {"context_length": (FALLBACK,)}
+    fallbacks = {Fallback.CONTEXT_LENGTH: (FALLBACK,)}
     [named] = await mill.submit(1, route=ROUTE, policy=policy(PRIMARY, fallbacks=fallbacks))
     [plain] = await mill.submit(1, route=ROUTE, policy=policy(PRIMARY, FALLBACK))
     states = await mill.all_final()
@@ -86,7 +87,7 @@ async def test_a_request_that_is_too_long_goes_to_the_candidate_that_is_named_fo
 
 
 async def test_a_job_that_cannot_pay_for_its_next_call_fails_and_says_so(mill: Mill) -> None:
-    await mill.script({"when": OF_PRIMARY, "do": {"reset": "after"}})
+    await mill.script({"match": OF_PRIMARY, "do": {"reset": "after"}})
     await mill.start_worker()
     [job_id] = await mill.submit(1, route=ROUTE, policy=policy(PRIMARY, max_cost_nano=60_000))
     assert (await mill.all_final())["failed"] == 1

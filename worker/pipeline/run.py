@@ -212,7 +212,8 @@ async def _rest(deployment: str, decision: Decision, meter: Meter) -> None:
     """Keep everybody away from a deployment for a while, or slow down; best effort."""
     try:
         if decision.block_seconds:
-            await meter.block(deployment, decision.block_seconds)
+            pause, longest = decision.block_seconds, decision.block_longest
+            await meter.block(deployment, pause, longest=longest)
         if decision.leaving.failure_kind is FailureKind.SLOW_DOWN:
             await meter.slow_down(deployment)
     except (RedisError, OSError) as error:

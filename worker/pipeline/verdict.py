@@ -36,6 +36,8 @@ PAUSE_OF_KIND: Final = {
     FailureKind.NOT_FOUND: 10.0,
 }
 """Seconds for which nobody calls the deployment, where the provider names no time."""
+LONGEST_PAUSE: Final = {FailureKind.RATE_LIMITED: 60.0, FailureKind.OVERLOADED: 60.0}
+"""Where a provider names no time, refusals in a row double the pause up to there."""
 TOLD_INSTEAD: Final = {
     FailureKind.QUOTA: "the quota or credit of this installation is used up",
     FailureKind.AUTH: "the provider refuses the credential of this installation",
@@ -64,6 +66,8 @@ class Decision:
 
     leaving: Leaving
     block_seconds: float = 0.0
+    block_longest: float = 0.0
+    """The most that refusals in a row may double it to; 0: it stays as it is."""
     used_up: str | None = None
     """Why the provider is to be switched off, until a person mends that."""
 
@@ -123,10 +127,14 @@ def failed(
     )
     rest = error.retry_after or PAUSE_OF_KIND.get(error.kind, 0.0)
     rests = error.kind in PAUSE_OF_KIND or (verdict in ELSEWHERE and error.retry_after)
-    block_seconds = rest if rests else 0.0
     # One that says when to come again, such as tomorrow, needs nobody.
     for_good = error.kind is FailureKind.QUOTA and error.retry_after is None
-    return Decision(leaving, block_seconds, told_of(error) if for_good else None)
+    return Decision(
+        leaving,
+        block_seconds=rest if rests else 0.0,
+        block_longest=0.0 if error.retry_after else LONGEST_PAUSE.get(error.kind, 0.0),
+        used_up=told_of(error) if for_good else None,
+    )
 
 
 def _verdict(attempt: StartedAttempt, kind: FailureKind) -> Verdict:
