@@ -20,7 +20,7 @@ from shared.db.engine import Database
 from shared.db.tenants import Caller, find_key
 from shared.domain.errors import NotAuthenticatedError, NotPermittedError
 from shared.doorbell import Doorbell
-from shared.meters.breaker import Breaker
+from shared.meters.meter import Meter
 from shared.routing.routes import RouteBook
 from shared.security.keys import OF_A_TENANT, Scope, hash_secret, parse_key
 from shared.settings import Settings
@@ -42,7 +42,7 @@ class Parts:
     watchers: Watchers
     requests: RequestLimits
     backlog: Backlog
-    breaker: Breaker
+    meter: Meter
     routes: RouteBook = field(default_factory=RouteBook)
     keys: dict[str, tuple[float, Caller | None]] = field(default_factory=dict)
 

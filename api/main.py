@@ -30,7 +30,7 @@ from shared.collector import spare_what_stays
 from shared.configuration import configuration_or_exit, current_catalog
 from shared.db.engine import Database
 from shared.doorbell import Doorbell
-from shared.meters.breaker import Breaker
+from shared.meters.meter import Meter
 from shared.redis_client import connect_redis
 from shared.services import kept_alive
 from shared.settings import Settings
@@ -87,7 +87,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         watchers=watchers,
         requests=RequestLimits(redis),
         backlog=Backlog(database, settings.api),
-        breaker=Breaker(redis, settings.breaker),
+        meter=Meter(redis, settings.breaker),
     )
     runs = (waiters.run, watchers.run, partial(kept_alive, "catalog", current.watch))
     services = [asyncio.create_task(each()) for each in runs]

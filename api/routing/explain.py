@@ -1,6 +1,6 @@
 """What would become of a job, over HTTP: no provider is called, nothing is stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from redis.exceptions import RedisError
 
-from api.deps import AnyParts, Parts, Writer
+from api.deps import AnyParts, Writer
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
 from api.jobs.schemas import Cost, JobSubmit, body_of
@@ -24,8 +24,10 @@ from shared.catalog.deployments import Deployment
 from shared.catalog.pricing import most_searches, worst_case
 from shared.db.reach import Reach, read_reach
 from shared.db.vitals import read_vitals
+from shared.db.workers import capacity
 from shared.domain.errors import ConfigurationError
 from shared.meters.breaker import BreakerState
+from shared.meters.meter import Grant, MemoryLostError, Meter, Want
 from shared.routing.plan import Candidate, Plan
 from shared.routing.policy import NO_POLICY
 from shared.routing.routes import policy_for
@@ -36,6 +38,14 @@ router = APIRouter(prefix="/api/v1/explain", tags=["jobs"])
 SHOWN_LIMITS: Final = ("requests", "tokens", "concurrency")
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What Redis knows of one deployment."""
+
+    breaker: BreakerState
+    grant: Grant
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """How everyone stands now."""
@@ -43,7 +53,7 @@ class Moment:
     at: datetime
     reach: Reach
     vitals: Vitals
-    breakers: Mapping[str, BreakerState]
+    rooms: Mapping[str, Room]
 
     def standing(self, each: Deployment) -> StandingRead:
         """Of one deployment."""
@@ -52,10 +62,15 @@ class Moment:
         why_not = f"disabled by {off}" if off else None
         if ready is False:
             why_not = why_not or self.reach.why_not_ready(provider)
+        room = self.rooms.get(each.id)
+        waits_for = room.grant.binding if room else ""
         return StandingRead(
             callable=False if off else ready,
             why_not=why_not,
-            breaker=self.breakers.get(each.id),
+            breaker=room.breaker if room else None,
+            room=not waits_for if room else None,
+            waits_for=waits_for or None,
+            wait_seconds=room.grant.wait if room and waits_for else None,
             in_flight=self.vitals.in_flight.get(each.id, 0),
             median_ms=None if latency is None else round(latency),
             limits={
@@ -125,23 +140,32 @@ async def explain_plan(request: Request, parts: AnyParts, _: Writer) -> PlanRead
     asked = parse_as(JobSubmit, parse_json(await request.body()))
     async with parts.database.transaction() as connection:
         reach, vitals = await read_reach(connection), await read_vitals(connection)
+        fleet = await capacity(connection)
     routes = parts.routes.of(parts.catalog)
     planner = planner_on(parts.catalog, routes, reach)
     policy = policy_for(routes, asked.request.model, asked.policy) or NO_POLICY
     plan = planner.plan_by(policy, asked)
-    everybody = [*plan.candidates, *(e for listed in plan.fallbacks.values() for e in listed)]
-    breakers = await _breakers(parts, (each.deployment.id for each in everybody))
-    moment = Moment(at=planner.ground.at, reach=reach, vitals=vitals, breakers=breakers)
+    rooms = await _rooms(parts.meter, plan, fleet)
+    moment = Moment(at=planner.ground.at, reach=reach, vitals=vitals, rooms=rooms)
     return _read(Explained(plan, moment), rehearse=asked.rehearse)
 
 
-async def _breakers(parts: Parts, names: Iterable[str]) -> dict[str, BreakerState]:
-    """None of them while Redis is away: the plan is worth telling without."""
+async def _rooms(meter: Meter, plan: Plan, fleet: Mapping[str, int]) -> dict[str, Room]:
+    """None of them while Redis is away or empty: the plan is worth telling without."""
+    listed = (plan.candidates, *plan.fallbacks.values())
+    everybody = {each.deployment.id: each.deployment for part in listed for each in part}
+    want = Want("explain", plan.fitted.input_tokens, plan.fitted.max_tokens)
     try:
-        found = await parts.breaker.states(list(dict.fromkeys(names)))
-    except (RedisError, OSError):
+        breakers = await meter.breaker.states(list(everybody))
+        return {
+            name: Room(
+                breakers[name].state,
+                await meter.look(each, each.queue, fleet.get(each.queue, 0), want),
+            )
+            for name, each in everybody.items()
+        }
+    except (RedisError, OSError, MemoryLostError):
         return {}
-    return {name: standing.state for name, standing in found.items()}
 
 
 def _read(explained: Explained, *, rehearse: bool) -> PlanRead:

@@ -50,6 +50,12 @@ class StandingRead(BaseModel):
     why_not: str | None
     breaker: BreakerState | None
     """None while that is not known."""
+    room: bool | None
+    """Its meter would let the job go now; None while that is not known."""
+    waits_for: str | None
+    """Where there is none: `requests`, `tokens`, `concurrency`, `workers`, `blocked` and such."""
+    wait_seconds: float | None
+    """Until there may be room; 0: a slot must come free first."""
     in_flight: int
     median_ms: int | None
     """Of its newest answers."""

@@ -53,5 +53,7 @@ def _standing(standing: dict[str, Any]) -> str:
         return "no worker"
     if standing["breaker"] not in {None, "closed"}:
         return f"breaker {standing['breaker']}"
+    if standing["room"] is False:
+        return f"waits for {standing['waits_for']}"
     flying, median = standing["in_flight"], standing["median_ms"]
     return f"ready, {flying} in flight" + (f", {median} ms" if median is not None else "")

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from redis import Redis
 
+from shared.meters.meter import SENTINEL
 from tests.api.conftest import Api, hire, job_body
 
 
@@ -36,7 +38,7 @@ def test_a_policy_is_stored_with_every_name_looked_up(api: Api) -> None:
     policy = {
         "candidates": ["claude-haiku-4-5"],
         "strategy": "cost",
-        "fallbacks": {"context_length": ["gemini-2.5-flash"]},
+        "fallbacks": {"context_length": ["grok-4.3"]},
         "max_cost_usd": 0.05,
         "max_tries": 2,
     }
@@ -45,7 +47,7 @@ def test_a_policy_is_stored_with_every_name_looked_up(api: Api) -> None:
     assert stored == {
         "candidates": ["openai/gpt-4.1", "azure/gpt-4.1", "anthropic/claude-haiku-4-5"],
         "strategy": "cost",
-        "fallbacks": {"context_length": ["gemini/gemini-2.5-flash"]},
+        "fallbacks": {"context_length": ["xai/grok-4.3"]},
         "max_cost_nano": 50_000_000,
         "max_tries": 2,
     }
@@ -108,7 +110,8 @@ def test_a_job_is_refused_where_no_candidate_can_be_called(api: Api) -> None:
     assert "OPENAI_API_KEY is not set" in told["message"]
 
 
-def test_explain_tells_candidates_with_standing_and_cost(api: Api) -> None:
+def test_explain_tells_candidates_with_standing_and_cost(api: Api, redis_url: str) -> None:
+    Redis.from_url(redis_url).set(SENTINEL, 1)
     hire(api, "anthropic", "azure", openai="OPENAI_API_KEY is not set")
     policy = {"candidates": ["claude-haiku-4-5"], "fallbacks": {"default": ["sonar"]}}
     plan = explain(api, body(policy=policy))
@@ -119,7 +122,7 @@ def test_explain_tells_candidates_with_standing_and_cost(api: Api) -> None:
     assert first["standing"]["callable"] is False
     assert first["standing"]["why_not"] == "OPENAI_API_KEY is not set"
     assert second["standing"]["callable"] is True
-    assert second["standing"]["breaker"] == "closed"
+    assert (second["standing"]["breaker"], second["standing"]["room"]) == ("closed", True)
     assert second["standing"]["limits"]["requests"] == 1000
     assert plan["next"] == "azure/gpt-4.1"
     assert third["worst_case"]["nano_usd"] > 0
@@ -129,11 +132,11 @@ def test_explain_tells_candidates_with_standing_and_cost(api: Api) -> None:
 
 
 def test_explain_tells_the_classifiers_verdict_and_who_was_passed_over(api: Api) -> None:
-    hire(api, "openai", "azure", xai="GROK_API_KEY is not set", gemini="GEMINI_API_KEY is not set")
+    hire(api, "openai", "azure", xai="GROK_API_KEY is not set")
     plan = explain(api, body("smart", "Prove it step by step."))
     assert plan["complexity"]["complexity"] == "COMPLEX"
     assert {"name": "mathematics", "points": 3} in plan["complexity"]["signals"]
-    assert {"xai", "gemini"}.isdisjoint(each["provider"] for each in plan["candidates"])
+    assert "xai" not in {each["provider"] for each in plan["candidates"]}
     assert "it has no credential, or is switched off" in [e["reason"] for e in plan["refused"]]
 
 
@@ -162,3 +165,18 @@ def test_a_disabled_provider_is_told_with_who_and_why(api: Api) -> None:
             " ('openai', false, 'the bill', 'key_1')")  # fmt: skip
     plan = explain(api, job_body())
     assert plan["candidates"][0]["standing"]["why_not"] == "disabled by key_1: the bill"
+
+
+def test_what_redis_knows_is_told_and_its_loss_hides_only_that(api: Api, redis_url: str) -> None:
+    hire(api, "openai", "azure")
+    redis = Redis.from_url(redis_url)
+    redis.set(SENTINEL, 1)
+    later = str(10**16)
+    redis.hset("pm:breaker:openai/gpt-4.1-mini", mapping={"open_until": later, "opens": "1"})
+    plan = explain(api, job_body())
+    first = plan["candidates"][0]["standing"]
+    assert (first["breaker"], first["room"], first["waits_for"]) == ("open", False, "breaker")
+    assert plan["next"] == "azure/gpt-4.1-mini"
+    redis.flushall()
+    forgotten = explain(api, job_body())["candidates"][0]["standing"]
+    assert (forgotten["breaker"], forgotten["room"]) == (None, None)

@@ -54,13 +54,13 @@ def test_options_a_file_and_stdin_mean_the_same_job(serving: Command) -> None:
 
 def test_a_submitted_job_takes_its_policy_along_and_is_answered(serving: Command) -> None:
     done = serving(
-        "submit", "Hello", "--rehearse", "--model", "cheap", "--wait", "--json",
+        "submit", "Hello", "--rehearse", "--model", "smart", "--wait", "--json",
         "--policy", '{"max_cost_usd": 1}',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     job = json.loads(done.stdout.splitlines()[-1])
     assert job["state"] == "succeeded"
-    assert job["model"] == plan(serving, "Hello", "--model", "cheap", "--rehearse")["model"]
+    assert job["model"] == plan(serving, "Hello", "--model", "smart", "--rehearse")["model"]
 
 
 @pytest.mark.parametrize(
