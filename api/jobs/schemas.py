@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.config import JsonDict
 
-from shared.catalog.deployments import REHEARSAL_PREFIX
+from shared.catalog.deployments import REHEARSAL_PREFIX, model_of
 from shared.domain.generation import GenerationRequest
 from shared.domain.job import JobState, Lane, WaitReason
 from shared.domain.money import NANO_PER_USD
@@ -135,7 +135,7 @@ class JobStanding(BaseModel):
             id=row.id,
             state=row.state,
             lane=Lane(row.lane).label,  # type: ignore[arg-type]  # the enum's names are these
-            model=row.route.removeprefix(REHEARSAL_PREFIX),
+            model=model_of(row.route),
             rehearse=row.route.startswith(REHEARSAL_PREFIX),
             created_at=row.created_at,
             deadline=row.deadline,

@@ -105,8 +105,7 @@ def _new_jobs(
         try:
             plan = planner.plan(submission.asked) if planner else None
             fitted = plan.fitted if plan else _fit(parts, submission.asked, input_tokens)
-            stored = orjson.dumps(plan.stored().to_json()).decode() if plan else None
-            jobs.append(_new_job(caller, submission, fitted, stored))
+            jobs.append(_new_job(caller, submission, fitted, plan.stored() if plan else None))
         except InvalidRequestError as error:
             if submission.line is None:
                 raise
@@ -125,14 +124,17 @@ def _counted(parts: Parts, submissions: Sequence[Submission]) -> Sequence[int | 
     return count_inputs(requests, models)
 
 
-def _new_job(caller: Caller, submission: Submission, fitted: Fitted, policy: str | None) -> NewJob:
+def _new_job(
+    caller: Caller, submission: Submission, fitted: Fitted, policy: StoredPolicy | None
+) -> NewJob:
     asked = submission.asked
+    route = route_of(fitted.model, rehearse=asked.rehearse)
     canonical = orjson.dumps(submission.body, option=orjson.OPT_SORT_KEYS)
     return NewJob(
         id=new_id(IdKind.JOB),
         tenant_id=caller.tenant_id,
         key_id=caller.key_id,
-        route=route_of(fitted.model, rehearse=asked.rehearse),
+        route=policy.route(route) if policy else route,
         lane=Lane.of(asked.lane),
         request=orjson.dumps(sparse(fitted.request)).decode(),
         metadata=orjson.dumps(asked.metadata).decode() if asked.metadata else None,
@@ -144,9 +146,10 @@ def _new_job(caller: Caller, submission: Submission, fitted: Fitted, policy: str
         max_tokens=fitted.max_tokens,
         idempotency_key=submission.idempotency_key,
         body_hash=hashlib.sha256(canonical).digest(),
-        unfit=fitted.unfit or None,
+        # A plan names only who can take it.
+        unfit=None if policy else fitted.unfit or None,
         web_search=fitted.request.web_search,
-        policy=policy,
+        policy=orjson.dumps(policy.to_json()).decode() if policy else None,
     )
 
 

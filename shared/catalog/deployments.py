@@ -14,6 +14,8 @@ from shared.domain.errors import UnknownModelError
 from shared.domain.generation import RequestKind
 
 REHEARSAL_PREFIX: Final = "rehearsal:"
+PLAN_MARK: Final = "#"
+"""In a route: what follows tells the plans of policies apart."""
 Tier = Literal["low", "medium", "high"]
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 Score = Annotated[int, Field(ge=1, le=5)]
@@ -262,6 +264,11 @@ class Catalog:
         of_wire = {each.adapter: each for each in staged if not each.stands_for}
         chosen = (of_provider.get(each.id) or of_wire.get(each.adapter) for each in serving)
         return list(filter(None, dict.fromkeys(chosen)))
+
+
+def model_of(route: str) -> str:
+    """The model's name in a route."""
+    return route.removeprefix(REHEARSAL_PREFIX).partition(PLAN_MARK)[0]
 
 
 def route_of(model: Model, *, rehearse: bool) -> str:

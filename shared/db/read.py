@@ -105,7 +105,7 @@ async def list_jobs(
         "jobs.state = :state": ("state", filters.state),
         "jobs.batch = :batch": ("batch", filters.batch),
         "jobs.lane = :lane": ("lane", filters.lane),
-        "jobs.route = ANY(CAST(:routes AS text[]))": (
+        "split_part(jobs.route, '#', 1) = ANY(CAST(:routes AS text[]))": (
             "routes",
             list(filters.routes) if filters.routes else None,
         ),

@@ -1,10 +1,12 @@
 """The policy of a job as its row keeps it: deployments by id, nothing left to look up."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any, Final
 
+from shared.catalog.deployments import PLAN_MARK
 from shared.domain.failure import FailureKind
 
 
@@ -101,6 +103,15 @@ class StoredPolicy:
             counts = {each: count for each, count in counts.items() if count < self.max_tries}
         least = min(counts.values(), default=0)
         return tuple(each for each, count in counts.items() if count == least)
+
+    def route(self, model_route: str) -> str:
+        """The dispatcher's route of its jobs: those of one plan stand in line only with each other.
+
+        What one job's candidates cannot take would else stand before what another's can.
+        """
+        plan = replace(self, max_cost_nano=None).to_json()
+        drawn = blake2b(repr(plan).encode(), digest_size=4).hexdigest()
+        return f"{model_route}{PLAN_MARK}{drawn}"
 
     def to_json(self) -> dict[str, Any]:
         """The JSON value that jobs.policy keeps; what has its default is left out."""
