@@ -187,8 +187,6 @@ async def test_a_server_that_closes_without_a_word_may_have_billed(open_adapter:
         completion(message={"role": "assistant", "content": None}),
         completion(message=None),
         completion(finish_reason=None),
-        {**COMPLETION, "usage": {"prompt_tokens": 1}},
-        {**COMPLETION, "usage": 7},
         {},
         [],
         "fine",
