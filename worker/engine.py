@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -11,10 +12,8 @@ from shared.broker.events import EventSender
 from shared.broker.messages import ISOLATED_QUEUE
 from shared.broker.publish import Publisher
 from shared.catalog.current import CurrentCatalog
-from shared.db.cancel import cancel
 from shared.db.engine import Database
 from shared.db.leave import Left
-from shared.db.providers import exhausted
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock, SystemClock
 from shared.domain.job import JobState
@@ -43,6 +42,7 @@ from worker.pipeline.start import Starter
 from worker.pipeline.telling import Teller
 from worker.upkeep.checker import Checker
 from worker.upkeep.follower import Follower
+from worker.upkeep.orders import cancel_all, switch_off
 from worker.upkeep.rescuer import Rescuer
 from worker.upkeep.sweeper import Sweeper
 
@@ -50,7 +50,6 @@ log = structlog.get_logger(__name__)
 
 SPARE_CONNECTIONS: Final = 50
 """Above the calls in flight: a connection that closes is not yet free when the next opens."""
-
 MOST_CALLS: Final = 10_000
 """What the connections to one provider are enough for; a worker grows no further."""
 CLOSE_SECONDS: Final = 2.0
@@ -93,9 +92,8 @@ class MillEngine:
         self._database = Database(settings.sqlalchemy_url, pool_size=8, name="promptmill-worker")
         # A release that a crash of Postgres undoes was never started: a start is durable, and
         # with it all that came before.
-        self._releases = Database(
-            settings.sqlalchemy_url, pool_size=4, name="promptmill-dispatcher", durable=False
-        )
+        url = settings.sqlalchemy_url
+        self._releases = Database(url, pool_size=4, name="promptmill-dispatcher", durable=False)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._doorbell = Doorbell(self._redis)
         broker = settings.redis_url.get_secret_value()
@@ -117,6 +115,11 @@ class MillEngine:
             settings=settings.worker,
             clock=self._clock,
         )
+        self._lease()
+
+    def _lease(self) -> None:
+        """What this process says of itself, and keeps alive."""
+        settings = self._settings
         self._heartbeat = Heartbeat(
             self._database,
             self._slots,
@@ -165,16 +168,7 @@ class MillEngine:
 
     async def cancel(self, job_ids: list[str]) -> None:
         """Cancel these jobs, wherever they are, by the operator's right."""
-        ended = []
-        for job_id in job_ids:
-            async with self._database.transaction() as connection:
-                # A permit that nobody uses expires by itself.
-                state, _ = await cancel(connection, None, job_id)
-            if state is JobState.CANCELLED:
-                ended.append(job_id)
-        if ended:
-            await self._doorbell.ring(Bell.DONE, ended)
-        await self._doorbell.ring(Bell.CANCEL, job_ids)
+        await cancel_all(self._database, self._doorbell, job_ids)
 
     def flying(self) -> list[StartedAttempt]:
         """The calls in flight, for whoever watches."""
@@ -246,17 +240,8 @@ class MillEngine:
             clock=self._clock,
             settings=worker,
             failpoints=self._failpoints,
-            switch_off=self._switch_off,
+            switch_off=partial(switch_off, self._database),
         )
-
-    async def _switch_off(self, provider_id: str, reason: str) -> None:
-        """The provider's quota is used up; best effort: the next refusal says it again."""
-        try:
-            async with self._database.transaction() as connection:
-                if await exhausted(connection, provider_id, reason):
-                    log.error("provider_switched_off", what=provider_id)
-        except Exception as error:  # noqa: BLE001 - the attempt's own end matters more
-            log.warning("provider_not_switched_off", error=type(error).__name__)
 
     def _make_dispatcher(self) -> Dispatcher:
         means = Means(

@@ -92,11 +92,7 @@ def disable(
 @app.command(epilog="Examples:\n\n  promptmill providers refresh")
 @on_a_server
 def refresh(server: Server, *, as_json: AsJson = False) -> None:
-    """Read the catalog's file again, now; a file with a mistake changes nothing.
-
-    Every process does so by itself within seconds of a change; this word tells at once whether
-    the file can be taken. Keys are read at the start of a process only.
-    """
+    """Read the catalog's file again, now; a file with a mistake changes nothing."""
     found = talk(server, lambda api: api.post(f"{PATH}/refresh", {}))
     if as_json:
         print_json([found])
