@@ -22,6 +22,7 @@ NOTHING: Final[dict[str, Any]] = {
     "response_schema": None,
     "reasoning_effort": None,
     "web_search": False,
+    "prompt_cache": None,
     "metadata": None,
     "dimensions": None,
 }
@@ -45,7 +46,9 @@ NEEDS: Final[dict[str, Capability]] = {
     "reasoning_effort": Capability.REASONING,
     "web_search": Capability.WEB_SEARCH,
 }
-OF_CHAT: Final = frozenset({*CALLING, "response_schema", "reasoning_effort", "web_search"})
+OF_CHAT: Final = frozenset(
+    {*CALLING, "response_schema", "reasoning_effort", "web_search", "prompt_cache"}
+)
 FOREIGN: Final[dict[RequestKind, frozenset[str]]] = {
     RequestKind.CHAT: frozenset({"dimensions"}),
     RequestKind.COMPLETION: OF_CHAT | {"dimensions"},
@@ -54,12 +57,12 @@ FOREIGN: Final[dict[RequestKind, frozenset[str]]] = {
 """Options that mean nothing to requests of this kind."""
 
 # OpenAI keeps labels of stored answers only, and nothing is stored there.
-CHAT_COMPLETIONS: Final = frozenset({"web_search", "metadata", USER_ID})
+CHAT_COMPLETIONS: Final = frozenset({"web_search", "metadata", USER_ID, "prompt_cache"})
 UNSUPPORTED: Final[dict[str, frozenset[str]]] = {
     "openai": CHAT_COMPLETIONS,
     "azure": CHAT_COMPLETIONS,
     "openai-responses": frozenset(
-        {"stop", "seed", "presence_penalty", "frequency_penalty",
+        {"stop", "seed", "presence_penalty", "frequency_penalty", "prompt_cache",
          RequestKind.COMPLETION, RequestKind.EMBEDDING}
     ),
     "anthropic": frozenset(
@@ -67,10 +70,10 @@ UNSUPPORTED: Final[dict[str, frozenset[str]]] = {
          RequestKind.COMPLETION, RequestKind.EMBEDDING}
     ),
     "gemini": frozenset(
-        {"parallel_tool_calls", "metadata", USER_ID, RequestKind.COMPLETION}
+        {"parallel_tool_calls", "metadata", USER_ID, "prompt_cache", RequestKind.COMPLETION}
     ),
     "vertex": frozenset(
-        {"parallel_tool_calls", "metadata", USER_ID, RequestKind.COMPLETION,
+        {"parallel_tool_calls", "metadata", USER_ID, "prompt_cache", RequestKind.COMPLETION,
          RequestKind.EMBEDDING}
     ),
 }  # fmt: skip

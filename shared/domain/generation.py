@@ -6,7 +6,7 @@ The same definitions are the HTTP body, the stored payload and what adapters tak
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from shared.domain.conversation import FORBID, Message, Part, Role, ToolCall
 
@@ -117,6 +117,9 @@ class GenerationRequest:
     reasoning_effort: ReasoningEffort | None = None
     web_search: bool = False
     """The provider may search the web for the answer; searches are billed."""
+    prompt_cache: Literal["5m", "1h"] | None = None
+    """Have the provider keep the prompt but its last part for so long: reading it again is cheap,
+    writing it dearer. Providers that cache by themselves have no place for the wish."""
     stream: bool = False
     """Write the answer to the job's event stream while it comes."""
     drop_unsupported: bool = False

@@ -103,3 +103,18 @@ async def test_an_error_of_anthropics_own_has_its_kind(
         await answer(simulator, ASKED)
     assert caught.value.kind is kind
     assert (await simulator.stats())["accepted"] == 1
+
+
+async def test_what_was_asked_to_be_kept_is_read_from_the_cache(simulator: Simulator) -> None:
+    rules = Message(role=Role.SYSTEM, content="The history of tea, told at length. " * 400)
+    ask = replace(ASKED, tools=(), reasoning_effort=None)
+    first, second = (
+        replace(ask, messages=(rules, Message(role=Role.USER, content=said)), prompt_cache="1h")
+        for said in ("Who drank it first?", "And who last?")
+    )
+    written = (await answer(simulator, first)).usage
+    read = (await answer(simulator, second)).usage
+    assert written is not None
+    assert read is not None
+    assert (written.cached_tokens, read.cache_write_1h_tokens) == (0, 0)
+    assert written.cache_write_1h_tokens == read.cached_tokens >= 1024

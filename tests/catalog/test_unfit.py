@@ -29,7 +29,7 @@ EVERY_OPTION: Final[dict[str, Any]] = {
     "temperature": 0.0, "top_p": 0.5, "presence_penalty": 0.1, "frequency_penalty": 0.1,
     "stop": ["x"], "seed": 0, "tools": [TOOL], "tool_choice": "auto",
     "parallel_tool_calls": False, "response_schema": {"schema": {}}, "reasoning_effort": "low",
-    "web_search": True, "metadata": {"team": "blue"}, "dimensions": 3,
+    "web_search": True, "prompt_cache": "5m", "metadata": {"team": "blue"}, "dimensions": 3,
 }  # fmt: skip
 
 

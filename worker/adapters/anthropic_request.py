@@ -29,6 +29,7 @@ from shared.domain.generation import (
     Tool,
     ToolMode,
 )
+from worker.adapters.anthropic_cache import kept_system, kept_tools, kept_turns
 from worker.adapters.base import CallError
 from worker.adapters.bodies import present
 
@@ -62,13 +63,14 @@ def to_wire(request: GenerationRequest, model: str, *, stream: bool = False) -> 
         "format": _format(request),
     }
     user_id = (request.metadata or {}).get("user_id")
+    age, system, tools = request.prompt_cache, _system(request.messages), _tools(request)
     return present(
         {
             "model": model,
             "max_tokens": request.max_tokens,
-            "system": _system(request.messages) or None,
-            "messages": list(_turns(request.messages)),
-            "tools": _tools(request) or None,
+            "system": kept_system(system, age) or None,
+            "messages": kept_turns(list(_turns(request.messages)), age),
+            "tools": (tools if system else kept_tools(tools, age)) or None,
             "tool_choice": _tool_choice(request),
             "output_config": present(output_config) or None,
             "thinking": _thinking(request.reasoning_effort),
