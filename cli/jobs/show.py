@@ -18,7 +18,12 @@ SAYS: Final = {
     "worker": "it is released; a worker takes it next",
     "workers": "all workers are full",
     "concurrency": "the deployment's concurrency is used up",
-    "turn": "its turn: the rate of the deployment, or jobs before it",
+    "rate": "the deployment's quota is used up",
+    "rest": "the provider asked for a pause",
+    "breaker": "the deployment failed too often; one call at a time finds out whether it is well",
+    "no_meter": "its meter cannot be read",
+    "max_running": "as many calls are in flight as its owner may have",
+    "turn": "its turn: others go first, or the next turn takes it",
 }
 
 
@@ -69,9 +74,12 @@ def story(why: dict[str, Any]) -> Iterator[str]:
 
 
 def _wait(waiting: dict[str, Any]) -> Iterator[str]:
+    limit = f" ({waiting['limit']})" if waiting["limit"] else ""
     until = f", until {waiting['until']}" if waiting["until"] else ""
     detail = f": {waiting['detail']}" if waiting["detail"] else ""
-    yield f"waits: {SAYS.get(waiting['reason'], waiting['reason'])}{until}{detail}"
+    yield f"waits: {SAYS.get(waiting['reason'], waiting['reason'])}{limit}{until}{detail}"
+    if eta := waiting["eta"]:
+        yield f"  its turn comes in about {span(eta['seconds'])}: {eta['basis']}"
     if waiting["deployment"] is None:
         return
     yield f"  your jobs before it: {waiting['ahead']}; other tenants: {waiting['other_tenants']}"
@@ -84,6 +92,8 @@ def _wait(waiting: dict[str, Any]) -> Iterator[str]:
         f"  {waiting['deployment']}: in flight {waiting['in_flight']}, workers take "
         f"{waiting['capacity']}; quota {', '.join(limits) or 'none'}{window}"
     )
+    if waiting["candidates"]:
+        yield f"  or {', '.join(waiting['candidates'])}"
 
 
 def _attempt(attempt: dict[str, Any]) -> Iterator[str]:

@@ -18,6 +18,14 @@ class Cap:
     most: int
 
 
+OF_CALLER = text("""
+SELECT id, id AS tenant_id, max_running FROM tenants
+WHERE id = :tenant_id AND max_running IS NOT NULL
+UNION ALL
+SELECT id, tenant_id, max_running FROM api_keys
+WHERE id = :key_id AND max_running IS NOT NULL
+""")
+
 CAPS = text("""
 SELECT id, id AS tenant_id, max_running FROM tenants WHERE max_running IS NOT NULL
 UNION ALL
@@ -60,6 +68,16 @@ async def left(connection: AsyncConnection, caps: Mapping[str, Cap]) -> dict[str
     """How many more calls each of these tenants and keys may start."""
     calls = await in_flight(connection, {cap.tenant_id for cap in caps.values()})
     return {id_: max(cap.most - calls[id_], 0) for id_, cap in caps.items()}
+
+
+async def reached(
+    connection: AsyncConnection, tenant_id: str, key_id: str | None
+) -> tuple[str, int] | None:
+    """The id of the tenant or key that may start no more calls now, and its cap; None: neither."""
+    rows = await connection.execute(OF_CALLER, {"tenant_id": tenant_id, "key_id": key_id})
+    caps = {row.id: Cap(row.tenant_id, row.max_running) for row in rows}
+    room = await left(connection, caps) if caps else {}
+    return next(((id_, caps[id_].most) for id_, number in room.items() if not number), None)
 
 
 async def hold_left(connection: AsyncConnection, caps: Mapping[str, Cap]) -> dict[str, int]:

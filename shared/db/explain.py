@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.ids import IdKind, first_id
+from shared.routing.stored import StoredPolicy
 
 MOST_COUNTED: Final = 10_000
 """A queue is counted no further than this: the answer stays cheap however long it is."""
@@ -48,10 +52,19 @@ SELECT (SELECT count(*) FROM attempts
         WHERE state = 'sent' AND deployment = ANY(CAST(:deployments AS text[])))
 """)
 
+# Ids are sorted by time: only the newest are looked at.
+PACE = text("""
+SELECT count(*) FROM attempts
+WHERE id > :since AND deployment = ANY(CAST(:deployments AS text[]))
+  AND sent_at > clock_timestamp() - make_interval(secs => :seconds)
+""")
+LOOK_BACK: Final = timedelta(minutes=10)
+"""A call that was released longer ago is not looked for."""
+
 PLACE = text("""
-SELECT tenant_id, id AS job_id, route, lane, isolated, tried,
+SELECT tenant_id, key_id, id AS job_id, route, lane, isolated, tried,
        coalesce(unfit, '{}') AS unfit,
-       open_attempt IS NOT NULL AS released
+       open_attempt IS NOT NULL AS released, policy, error_kind, input_tokens, max_tokens
 FROM jobs WHERE id = :job_id AND tenant_id = :tenant_id
 """)
 
@@ -61,6 +74,7 @@ class Place:
     """Where a job waits."""
 
     tenant_id: str
+    key_id: str | None
     job_id: str
     route: str
     lane: int
@@ -71,6 +85,10 @@ class Place:
     """Deployments that cannot take it."""
     released: bool
     """An attempt is minted; a worker takes it next."""
+    policy: StoredPolicy | None
+    last_failure: str | None
+    input_tokens: int
+    max_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +131,7 @@ async def read_place(connection: AsyncConnection, tenant_id: str, job_id: str) -
         return None
     return Place(
         tenant_id=row.tenant_id,
+        key_id=row.key_id,
         job_id=row.job_id,
         route=row.route,
         lane=row.lane,
@@ -120,7 +139,21 @@ async def read_place(connection: AsyncConnection, tenant_id: str, job_id: str) -
         tried=tuple(row.tried),
         unfit=tuple(row.unfit),
         released=row.released,
+        policy=StoredPolicy.from_json(row.policy) if row.policy else None,
+        last_failure=row.error_kind,
+        input_tokens=row.input_tokens,
+        max_tokens=row.max_tokens,
     )
+
+
+async def pace(
+    connection: AsyncConnection, deployments: Sequence[str], now: datetime, seconds: float
+) -> int:
+    """The calls that were sent to these deployments in the last so many seconds."""
+    since = first_id(IdKind.ATTEMPT, now - LOOK_BACK)
+    asked = {"since": since, "deployments": list(deployments), "seconds": seconds}
+    count: int = (await connection.execute(PACE, asked)).scalar_one()
+    return count
 
 
 async def in_flight(connection: AsyncConnection, deployments: Sequence[str]) -> int:
