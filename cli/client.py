@@ -15,6 +15,8 @@ from shared.domain.errors import PromptmillError, UnavailableError
 JOBS: Final = "/api/v1/jobs"
 PAGE: Final = 500
 RETRY_SECONDS: Final = 0.4
+BUSY: Final = frozenset({429, 503})
+COME_AGAIN: Final = frozenset({"rate_limited", "queue_full"})
 
 
 class RefusedError(PromptmillError):
@@ -26,6 +28,14 @@ class RefusedError(PromptmillError):
         super().__init__(message)
         self.line = line
         self.status = status
+
+
+class BusyError(UnavailableError):
+    """Not now, says the API: the caller's limit or a full queue; `seconds` later it may be."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class Client:
@@ -49,6 +59,14 @@ class Client:
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         content = b"" if body is None else orjson.dumps(body)
         return await self._call("POST", path, content=content, params=params or {}, headers=headers)
+
+    async def put(self, path: str, body: Any) -> dict[str, Any]:
+        """What a PUT answers."""
+        return await self._call("PUT", path, content=orjson.dumps(body))
+
+    async def delete(self, path: str) -> dict[str, Any]:
+        """What a DELETE answers."""
+        return await self._call("DELETE", path)
 
     async def submit_lines(self, lines: Sequence[bytes]) -> list[dict[str, Any]]:
         """POST /jobs/bulk; what became of each line, in order."""
@@ -80,15 +98,23 @@ class Client:
         return self.jobs(batch=batch, order="asc", include="result")
 
     async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        """Repeat it while the API is away; every call here is harmless when repeated."""
+        """Repeat it while the API is away; every call here is harmless when repeated.
+
+        Who has patience at all waits for room as long as it takes: the API is there, and says when.
+        """
         deadline = monotonic() + self._patience
         while True:
+            pause = RETRY_SECONDS
             try:
                 return await self._call_once(method, path, **request)
+            except BusyError as error:
+                if not self._patience:
+                    raise
+                pause = error.seconds
             except UnavailableError:
                 if monotonic() >= deadline:
                     raise
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _call_once(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         try:
@@ -117,6 +143,8 @@ class Client:
 
     def _body_of(self, response: httpx2.Response) -> dict[str, Any]:
         """The JSON of a reply; RefusedError or UnavailableError says why there is none."""
+        if response.status_code in BUSY and (busy := _busy(response)):
+            raise busy
         if response.status_code >= 500:
             message = f"the API at {self._where} answered {response.status_code}"
             raise UnavailableError(message)
@@ -132,6 +160,17 @@ class Client:
         if error_told is not None:
             raise RefusedError(error_told["message"], error_told["line"], response.status_code)
         return body
+
+
+def _busy(response: httpx2.Response) -> BusyError | None:
+    """What is said by an API that takes the same later; None: it does not say so."""
+    try:
+        error = orjson.loads(response.content)["error"]
+        seconds = float(response.headers["retry-after"])
+        code, message = str(error["code"]), str(error["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
+    return BusyError(message, seconds) if code in COME_AGAIN else None
 
 
 @asynccontextmanager
