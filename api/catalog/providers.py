@@ -1,11 +1,13 @@
 """The providers over HTTP: who can be called and why not, how they do, and their switch."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
+from redis.exceptions import RedisError
 
 from api.catalog.views import ProviderRead, View, served_by
 from api.deps import AnyParts, Parts, Reader, caller_with
@@ -15,6 +17,7 @@ from shared.catalog.deployments import Catalog, Provider
 from shared.db.providers import ask_check, read_standings, switch
 from shared.db.tenants import Caller
 from shared.domain.errors import ConfigurationError, ConflictError, NotFoundError
+from shared.meters.breaker import Standing
 from shared.security.keys import Scope
 
 router = APIRouter(prefix="/api/v1/providers", tags=["catalog"])
@@ -163,11 +166,22 @@ async def _switch(
 async def _view(parts: Parts, caller: Caller, catalog: Catalog) -> View:
     async with parts.database.transaction() as connection:
         standings = await read_standings(connection)
+    served = served_by(catalog)
     return View(
         standings=standings,
-        served=served_by(catalog),
+        served=served,
+        breakers=await _breakers(parts, served),
         addresses=Scope.OPERATOR in caller.scopes,
     )
+
+
+async def _breakers(parts: Parts, served: Mapping[str, Sequence[str]]) -> Mapping[str, Standing]:
+    """Of every deployment; best effort: what Redis knows is a hint."""
+    ids = [f"{provider}/{model}" for provider, models in served.items() for model in models]
+    try:
+        return await parts.meter.breaker.states(ids)
+    except (RedisError, OSError):
+        return {}
 
 
 def _known(catalog: Catalog, provider_id: str) -> Provider:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from api.jobs.schemas import Moment
 from shared.catalog.deployments import Catalog, Provider
 from shared.db.providers import Standings
+from shared.meters.breaker import BreakerState, Standing
 
 
 class Switched(BaseModel):
@@ -39,6 +40,16 @@ class Calls(BaseModel):
     p95_ms: int
 
 
+class Resting(BaseModel):
+    """A model whose calls failed too often: nobody calls it there for a while."""
+
+    model: str
+    state: BreakerState
+    """`half_open`: one call at a time finds out whether it is back."""
+    seconds: float
+    """Until the next call may go."""
+
+
 class ProviderRead(BaseModel):
     """A provider as it stands."""
 
@@ -60,6 +71,8 @@ class ProviderRead(BaseModel):
     health: Health
     calls: Calls | None
     models: list[str]
+    resting: list[Resting]
+    """Its models whose breakers are not closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +82,8 @@ class View:
     standings: Standings
     served: Mapping[str, Sequence[str]]
     """Provider to its models."""
+    breakers: Mapping[str, Standing]
+    """By deployment; none where Redis does not answer."""
     addresses: bool
     """Whether the caller may read where they are."""
 
@@ -93,7 +108,19 @@ class View:
             if calls is not None
             else None,
             models=sorted(self.served.get(provider.id, ())),
+            resting=self._resting(provider),
         )
+
+    def _resting(self, provider: Provider) -> list[Resting]:
+        found = [
+            (model, self.breakers.get(f"{provider.id}/{model}"))
+            for model in sorted(self.served.get(provider.id, ()))
+        ]
+        return [
+            Resting(model=model, state=breaker.state, seconds=round(breaker.seconds, 1))
+            for model, breaker in found
+            if breaker is not None and breaker.state is not BreakerState.CLOSED
+        ]
 
     def _why_not(self, provider: Provider, ready: bool | None) -> str | None:  # noqa: FBT001 - three states
         row, reach = self.standings.rows.get(provider.id), self.standings.reach

@@ -136,11 +136,21 @@ def _row(provider: dict[str, Any]) -> tuple[str, ...]:
         "-" if health["latency_ms"] is None else f"{health['latency_ms']} ms",
         f"{calls['median_ms']} ms" if calls else "-",
         str(len(provider["models"])),
-        provider["why_not"] or health["error"] or "-",
+        provider["why_not"] or _resting(provider) or health["error"] or "-",
+    )
+
+
+def _resting(provider: dict[str, Any]) -> str:
+    """Which models are left alone because their calls failed, and for how long."""
+    return "; ".join(
+        f"{each['model']} failed too often, next call in {each['seconds']:.0f} s"
+        for each in provider["resting"]
     )
 
 
 def _state(provider: dict[str, Any]) -> str:
     if not provider["enabled"]:
         return "disabled"
-    return STATES[provider["callable"]]
+    resting = len(provider["resting"])
+    state = STATES[provider["callable"]]
+    return f"{state}, {resting} resting" if resting else state

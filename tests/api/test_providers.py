@@ -3,6 +3,10 @@
 import asyncio
 from typing import Any
 
+from cli.stack.servers import Servers
+from shared.domain.failure import Blame
+from shared.meters.meter import Meter
+from shared.redis_client import connect_redis
 from shared.security.keys import Scope
 from tests.api.conftest import Api, eventually, hire, job_body, make_key
 
@@ -148,6 +152,24 @@ def test_latencies_are_those_of_the_newest_answered_calls(api: Api) -> None:
         )
         assert provider(client, "openai")["calls"] == {"count": 3, "median_ms": 200, "p95_ms": 290}
         assert provider(client, "anthropic")["calls"] is None
+
+
+async def fail(redis_url: str, deployment: str) -> None:
+    """Ten calls of it have failed."""
+    redis = connect_redis(redis_url)
+    await Meter(redis).rebuild([], outcomes={deployment: [Blame.FAILED] * 10})
+    await redis.aclose()
+
+
+def test_a_model_whose_calls_failed_too_often_is_shown_with_its_rest(
+    api: Api, servers: Servers
+) -> None:
+    asyncio.run(fail(servers.redis_url, "openai/gpt-4.1-mini"))
+    with api.client() as client:
+        [resting] = provider(client, "openai")["resting"]
+        assert provider(client, "anthropic")["resting"] == []
+    assert (resting["model"], resting["state"]) == ("gpt-4.1-mini", "open")
+    assert 5 < resting["seconds"] <= 12
 
 
 def test_a_changed_catalog_is_taken_and_a_broken_one_is_not(api: Api) -> None:
