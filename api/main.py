@@ -26,6 +26,7 @@ from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
 from api.middleware import ByteCap, RequestIds
 from api.routing import explain as plans
+from api.routing import usual
 from shared.collector import spare_what_stays
 from shared.configuration import configuration_or_exit, current_catalog
 from shared.db.engine import Database
@@ -58,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.leaving = False
-    accounts = (account, keys, tenant_limits)
+    accounts = (account, keys, tenant_limits, usual)
     for room in (jobs, events, explain, plans, *accounts, models, providers, health):
         app.include_router(room.router)
     errors.install(app)

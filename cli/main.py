@@ -13,6 +13,7 @@ from cli.operations import entry as operations
 from cli.output import AsJson, say
 from cli.providers import entry as providers
 from cli.routing import entry as routing
+from cli.routing import policies
 from cli.run import entry as run
 from cli.server import entry as server
 
@@ -37,6 +38,7 @@ for room in (
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(providers.app, name="providers")
+app.add_typer(policies.app, name="policy")
 
 
 @app.command(epilog="Examples:\n\n  promptmill version")

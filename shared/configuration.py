@@ -16,6 +16,7 @@ from shared.catalog.load import load_catalog
 from shared.catalog.pricing import unpriced
 from shared.domain.clock import SystemClock
 from shared.domain.errors import ConfigurationError
+from shared.routing.routes import problems_of
 from shared.settings import (
     Settings,
     environment,
@@ -103,6 +104,7 @@ def _checked_catalog(overlay: Path | None, simulator_url: str | None) -> Catalog
         problems = [error.message, *_unusable_keys(load_catalog())]
         raise ConfigurationError("\n".join(problems)) from None
     problems = [*_unusable_keys(catalog), *unpriced(catalog, SystemClock().now())]
+    problems += problems_of(catalog)
     if problems:
         raise ConfigurationError("\n".join(problems))
     return catalog

@@ -60,7 +60,7 @@ async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]
 async def _submit(
     parts: Parts, caller: Caller, submissions: Sequence[Submission], place: Place
 ) -> list[Accepted]:
-    planner = await planner_for(parts, [each.asked for each in submissions])
+    planner = await planner_for(parts, caller, [each.asked for each in submissions])
     if planner is None and is_quick(parts.catalog, submissions):
         jobs = _new_jobs(parts, caller, submissions, planner)
     else:
@@ -93,7 +93,7 @@ def _deployments(
     if policy is None:
         return [each for each in catalog.plan(route) if each.id not in unfit]
     stored = StoredPolicy.from_json(orjson.loads(policy))
-    return [catalog.find(each) for each in stored.deployments()]
+    return [each for name in stored.deployments() if (each := catalog.known(name))]
 
 
 def _new_jobs(

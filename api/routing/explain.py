@@ -29,8 +29,6 @@ from shared.domain.errors import ConfigurationError
 from shared.meters.breaker import BreakerState
 from shared.meters.meter import Grant, MemoryLostError, Meter, Want
 from shared.routing.plan import Candidate, Plan
-from shared.routing.policy import NO_POLICY
-from shared.routing.routes import policy_for
 from shared.routing.stored import Strategy
 from shared.routing.strategies import Vitals, arranged
 
@@ -135,16 +133,14 @@ class Explained:
     responses=error_responses(400, 413),
     openapi_extra=body_of(JobSubmit, "application/json"),
 )
-async def explain_plan(request: Request, parts: AnyParts, _: Writer) -> PlanRead:
+async def explain_plan(request: Request, parts: AnyParts, caller: Writer) -> PlanRead:
     """The plan of a job: candidates with reasons, standing and cost; who is refused, and why."""
     asked = parse_as(JobSubmit, parse_json(await request.body()))
     async with parts.database.transaction() as connection:
         reach, vitals = await read_reach(connection), await read_vitals(connection)
         fleet = await capacity(connection)
-    routes = parts.routes.of(parts.catalog)
-    planner = planner_on(parts.catalog, routes, reach)
-    policy = policy_for(routes, asked.request.model, asked.policy) or NO_POLICY
-    plan = planner.plan_by(policy, asked)
+    planner = planner_on(parts, caller, reach)
+    plan = planner.plan_anyway(asked)
     rooms = await _rooms(parts.meter, plan, fleet)
     moment = Moment(at=planner.ground.at, reach=reach, vitals=vitals, rooms=rooms)
     return _read(Explained(plan, moment), rehearse=asked.rehearse)

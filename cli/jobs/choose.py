@@ -30,12 +30,13 @@ def _complete_lane(incomplete: str) -> list[str]:
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """The models of the catalog that begin so."""
+    """The models and routes of the catalog that begin so."""
     try:
-        models = Surroundings.read().catalog().models
+        catalog = Surroundings.read().catalog()
     except PromptmillError:
         return []
-    return sorted(model for model in models if model.startswith(incomplete))
+    names = (*catalog.models, *catalog.routes)
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def _complete_job(incomplete: str) -> list[str]:

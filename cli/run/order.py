@@ -12,7 +12,8 @@ from cli.run.sheet import DELIMITERS, is_sheet
 from cli.run.source import LINE_COLUMN, Kind, kind_of
 from cli.run.writer import sheet_columns
 from cli.server.address import Server
-from shared.catalog.deployments import Catalog, route_of
+from shared.catalog.deployments import Catalog
+from shared.routing.routes import routes_of, whom
 
 OUT_SUFFIXES: Final = {"", ".jsonl", ".ndjson", *DELIMITERS}
 
@@ -110,12 +111,13 @@ def _require_key(order: Order, prompts: PromptFile) -> None:
         return
     surroundings = Surroundings.read()
     catalog = surroundings.catalog()
+    routes = routes_of(catalog)
     rows = prompts.rows()
     models = {request_of(row, prompts.format, order.wish)["model"] for row in rows}
     for model in sorted(models):
-        plan = catalog.plan(route_of(catalog.model(model), rehearse=False))
+        plan = whom(catalog, routes, model)
         if not any(surroundings.has_any(d.provider.key_variables) for d in plan):
-            names = " or ".join(v for d in plan for v in d.provider.key_variables)
+            names = " or ".join(dict.fromkeys(v for d in plan for v in d.provider.key_variables))
             message = (
                 f"{names} is not set, and {model} needs it: export it, write it into .env, "
                 "or add --rehearse to send the work to the simulator, which needs no key"

@@ -14,11 +14,14 @@ from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
 from shared.domain.places import first_mistake
 from shared.faces.openai_request import read_body
+from shared.routing.resolve import require_plan
+from shared.routing.routes import RouteBook
 
 OURS: Final = "promptmill"
 """The one key that answers add to a line of columns."""
 BATCH_KEYS: Final = frozenset({"custom_id", "method", "url", "body"})
 REQUEST: Final = TypeAdapter(GenerationRequest)
+ROUTES: Final = RouteBook()
 
 Row = Mapping[str, Any]
 MakeRequest = Callable[[Row], dict[str, Any]]
@@ -83,6 +86,15 @@ def from_batch_line(row: Row) -> dict[str, Any]:
         raise InputError(error.message) from None
 
 
+def _require_taken(catalog: Catalog, request: GenerationRequest) -> None:
+    """Raises InvalidRequestError for what the API would refuse."""
+    routes = ROUTES.of(catalog)
+    if request.model in routes:
+        require_plan(catalog, routes, request)
+    else:
+        require_fit(catalog, request)
+
+
 def checked(request: dict[str, Any], catalog: Catalog | None) -> dict[str, Any]:
     """The same request, if the mill will take it. Raises InputError that names the field.
 
@@ -91,7 +103,7 @@ def checked(request: dict[str, Any], catalog: Catalog | None) -> dict[str, Any]:
     try:
         shape = REQUEST.validate_python(request)
         if catalog is not None:
-            require_fit(catalog, shape)
+            _require_taken(catalog, shape)
     except ValidationError as error:
         where, said, _ = first_mistake(request, error.errors())
         message = f"{where}: {said.lower()}"

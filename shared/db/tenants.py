@@ -1,6 +1,6 @@
 """Tenants and their API keys."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -28,6 +28,8 @@ class Caller:
     expires_at: datetime | None
     limits: TenantLimits = field(default_factory=TenantLimits)
     key_limits: KeyLimits = field(default_factory=KeyLimits)
+    policy: Mapping[str, Any] | None = None
+    """The tenant's, as shared.routing.policy.Policy reads it."""
 
 
 ENSURE = text("""
@@ -45,7 +47,7 @@ VALUES (:id, :tenant_id, :name, :secret_hash, CAST(:scopes AS text[]), :expires_
 
 FIND = text(f"""
 SELECT tenants.id AS tenant_id, tenants.name AS tenant_name, api_keys.id AS key_id,
-       api_keys.name AS key_name, secret_hash, scopes, expires_at,
+       api_keys.name AS key_name, secret_hash, scopes, expires_at, policy,
        api_keys.max_running AS key_max_running,
        api_keys.requests_per_minute AS key_requests_per_minute,
        {", ".join(f"tenants.{each}" for each in NAMES)}
@@ -148,6 +150,7 @@ async def find_key(connection: AsyncConnection, key_id: str) -> Caller | None:
         key_limits=KeyLimits(
             max_running=row.key_max_running, requests_per_minute=row.key_requests_per_minute
         ),
+        policy=row.policy,
     )
 
 

@@ -29,8 +29,8 @@ class Plan:
     fitted: Fitted
     """The request as it is stored, its tokens as the most that any of them counts.
 
-    Its model is the first candidate's: the job is shown as a job of that model, and queued on
-    the route of it, where it shares its turns fairly with the jobs that name the model plainly.
+    Its model is the first candidate's: the job is shown as a job of that model, and its queue is
+    that model's at this plan (`StoredPolicy.route`), so that only jobs alike stand in one line.
     """
     candidates: tuple[Candidate, ...]
     """In the policy's order, before the strategy."""

@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from shared.catalog.deployments import Catalog
+from shared.catalog.deployments import Catalog, Deployment, route_of
 from shared.domain.errors import ConfigurationError, InvalidRequestError
 from shared.domain.places import first_mistake
 from shared.routing.named import named
 from shared.routing.policy import Policy
-from shared.routing.stored import Fallback
 
 Routes = Mapping[str, Policy]
 SECTION: Final = "routes"
@@ -60,32 +59,44 @@ def policy_for(
     return policy
 
 
+def check_names(catalog: Catalog, where: str, policy: Policy) -> None:
+    """Raises InvalidRequestError for a name that means nothing there, by its place in `where`."""
+    inside = f"{where}." if where else ""
+    lists = {f"{inside}candidates": policy.candidates}
+    lists |= {
+        f"{inside}fallbacks.{kind}": names for kind, names in (policy.fallbacks or {}).items()
+    }
+    for field, names in lists.items():
+        for place, each in enumerate(names):
+            named(catalog, each, f"{field}[{place}]", rehearse=True)
+    if idle := set(policy.weights or ()) - set(policy.candidates):
+        field = f"{inside}weights.{min(idle)}"
+        raise InvalidRequestError(f"{field}: it is none of the candidates", field=field)
+
+
+def whom(catalog: Catalog, routes: Routes, model: str) -> tuple[Deployment, ...]:
+    """Everybody real who may be asked for a job that names this model or route."""
+    if model not in routes:
+        return catalog.plan(route_of(catalog.model(model), rehearse=False))
+    names = routes[model].candidates or tuple(catalog.models)
+    found = (named(catalog, name, model).deployments(catalog, rehearse=False) for name in names)
+    return tuple({each.id: each for plan in found for each in plan}.values())
+
+
 def _route(catalog: Catalog, name: str, values: Mapping[str, Any]) -> Policy:
     where = f"{SECTION}.{name}"
     if name in catalog.models or name in catalog.aliases:
-        raise ConfigurationError(f"{where}: a model or an alias has that name")
+        message = f"{where}: a model or an alias has that name"
+        raise ConfigurationError(message)
     try:
         policy = Policy.model_validate(values)
+        check_names(catalog, where, policy)
     except ValidationError as error:
         field, said, _ = first_mistake(values, error.errors())
         raise ConfigurationError(f"{where}.{field}: {said}".replace(".: ", ": ")) from None
+    except InvalidRequestError as error:
+        raise ConfigurationError(error.message) from None
     if not policy.candidates and not policy.chooses:
         message = f"{where}: it names no candidates, and nothing to choose them by"
         raise ConfigurationError(message)
-    _check_names(catalog, where, policy)
     return policy
-
-
-def _check_names(catalog: Catalog, where: str, policy: Policy) -> None:
-    lists: dict[str, tuple[str, ...]] = {f"{where}.candidates": policy.candidates}
-    for kind, names in (policy.fallbacks or dict[Fallback, tuple[str, ...]]()).items():
-        lists[f"{where}.fallbacks.{kind}"] = names
-    for field, names in lists.items():
-        for place, each in enumerate(names):
-            try:
-                named(catalog, each, f"{field}[{place}]", rehearse=True)
-            except InvalidRequestError as error:
-                raise ConfigurationError(error.message) from None
-    if idle := set(policy.weights or ()) - set(policy.candidates):
-        message = f"{where}.weights.{min(idle)}: it is none of the candidates"
-        raise ConfigurationError(message)

@@ -1,12 +1,14 @@
 """A job may carry a policy or name a route; `explain` tells what would come of it."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from shared.meters.meter import SENTINEL
-from tests.api.conftest import Api, hire, job_body
+from shared.security.keys import Scope
+from tests.api.conftest import Api, hire, job_body, make_key
 
 
 def body(model: str = "gpt-4.1", prompt: str = "Why?", **more: Any) -> dict[str, Any]:
@@ -51,7 +53,8 @@ def test_a_policy_is_stored_with_every_name_looked_up(api: Api) -> None:
         "max_cost_nano": 50_000_000,
         "max_tries": 2,
     }
-    assert route == job["model"] == "gpt-4.1"
+    assert route.startswith("gpt-4.1#")
+    assert job["model"] == "gpt-4.1"
 
 
 def test_a_plain_job_stores_none(api: Api) -> None:
@@ -180,3 +183,37 @@ def test_what_redis_knows_is_told_and_its_loss_hides_only_that(api: Api, redis_u
     redis.flushall()
     forgotten = explain(api, job_body())["candidates"][0]["standing"]
     assert (forgotten["breaker"], forgotten["room"]) == (None, None)
+
+
+def test_a_tenants_policy_holds_for_its_jobs_and_nobody_elses(api: Api) -> None:
+    usual = {"fallbacks": {"default": ["sonar"]}, "max_cost_usd": "0.5"}
+    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN))
+    with api.client(admin) as client:
+        assert client.put("/api/v1/policy", json=usual).json()["policy"] == usual
+    with api.client() as client:
+        assert client.put("/api/v1/policy", json={}).status_code == 403
+        assert client.get("/api/v1/policy").json()["policy"] == usual
+    job = submit(api, body(policy={"max_cost_usd": 2}))
+    [(stored,)] = api.sql("SELECT policy FROM jobs WHERE id = %s", job["id"])
+    assert stored["max_cost_nano"] == 2_000_000_000
+    assert stored["fallbacks"] == {"default": ["perplexity/sonar"]}
+    plain = submit(api, body())
+    [(stored,)] = api.sql("SELECT policy FROM jobs WHERE id = %s", plain["id"])
+    assert stored["max_cost_nano"] == 500_000_000
+    with api.client(api.other_key) as other:
+        theirs = other.post("/api/v1/jobs", json=body()).json()
+    assert api.sql("SELECT policy FROM jobs WHERE id = %s", theirs["id"]) == [(None,)]
+    with api.client(admin) as client:
+        client.delete("/api/v1/policy")
+    assert explain(api, body())["policy"] == {}
+
+
+def test_a_tenants_policy_is_checked_before_it_holds(api: Api) -> None:
+    admin = asyncio.run(make_key(api.database_url, "one", Scope.ADMIN))
+    with api.client(admin) as client:
+        for policy, field in (
+            ({"candidates": ["gpt-44"]}, "candidates[0]"),
+            ({"strategy": "weighted", "weights": {"sonar": 2}}, "weights.sonar"),
+            ({"tier": "middle"}, "tier"),
+        ):
+            assert client.put("/api/v1/policy", json=policy).json()["error"]["field"] == field

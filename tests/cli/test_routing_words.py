@@ -81,3 +81,27 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_tenants_policy_is_set_shown_and_taken_away(serving: Command) -> None:
+    assert serving("policy", "show").stdout == "none\n"
+    done = serving("policy", "set", json.dumps(POLICY), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["policy"] == POLICY
+    told = plan(serving, "Hello", "--model", "gpt-4.1", "--rehearse")
+    assert told["policy"] == POLICY
+    assert serving("policy", "clear").stdout == "none\n"
+    assert plan(serving, "Hello", "--model", "gpt-4.1", "--rehearse")["policy"] == {}
+    refused = serving("policy", "set", '{"candidates": ["gpt-44"]}')
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "candidates[0]: unknown model 'gpt-44'" in refused.stderr
+
+
+def test_a_file_is_answered_by_a_route(serving: Command) -> None:
+    serving.write("asks.jsonl", [{"prompt": "Hello"}, {"prompt": "Compare tea and coffee."}])
+    done = serving("run", "asks.jsonl", "--model", "smart", "--rehearse")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(serving.read("asks.answers.jsonl")) == 2
+    unkeyed = serving("run", "asks.jsonl", "--model", "smart", "-o", "real.jsonl")
+    assert unkeyed.returncode == 2
+    assert "and smart needs it" in unkeyed.stderr

@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.errors import ConfigurationError
 from shared.routing.policy import Policy, Prefer
-from shared.routing.routes import RouteBook, policy_for, problems_of, routes_of
+from shared.routing.routes import RouteBook, policy_for, problems_of, routes_of, whom
 from tests.routing.ground import CATALOG, ask, ids, planned, with_rows
 
 
@@ -65,3 +65,13 @@ def test_the_routes_of_a_catalog_are_read_once_and_those_of_another_anew(tmp_pat
     assert book.of(CATALOG) is book.of(CATALOG)
     changed = with_rows(tmp_path, '[routes.team]\ntier = "low"\n')
     assert "team" in book.of(changed)
+
+
+def test_a_route_leads_to_its_candidates_or_to_everyone() -> None:
+    routes = {"team": Policy(candidates=("sonar", "azure/gpt-4.1")), **routes_of(CATALOG)}
+    assert [each.id for each in whom(CATALOG, routes, "sonar")] == ["perplexity/sonar"]
+    assert [each.id for each in whom(CATALOG, routes, "team")] == [
+        "perplexity/sonar", "azure/gpt-4.1",
+    ]  # fmt: skip
+    everyone = {each.provider.id for each in whom(CATALOG, routes, "smart")}
+    assert {"openai", "azure", "anthropic", "gemini", "xai", "perplexity"} <= everyone

@@ -21,6 +21,7 @@ ADDED = {
         "max_queued": "integer CHECK (max_queued > 0)",
         "max_queued_bytes": "bigint CHECK (max_queued_bytes > 0)",
         "requests_per_minute": "integer CHECK (requests_per_minute > 0)",
+        "policy": "jsonb",
     },
     "api_keys": {
         "max_running": "integer CHECK (max_running > 0)",
