@@ -110,6 +110,8 @@ DOCUMENTED: list[tuple[int, dict[str, Any], float | None, FailureKind]] = [
     ),
     (500, error("api_error"), None, FailureKind.SERVER),
     (503, error("api_error", "?", "cmek_key_unreachable"), None, FailureKind.OVERLOADED),
+    (502, error("api_error"), None, FailureKind.SERVER),
+    (503, error("api_error"), WAIT, FailureKind.OVERLOADED),
     (504, error("timeout_error"), None, FailureKind.SERVER),
     (529, error("overloaded_error"), WAIT, FailureKind.OVERLOADED),
     (200, error("overloaded_error"), None, FailureKind.OVERLOADED),

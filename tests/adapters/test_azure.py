@@ -86,10 +86,21 @@ async def test_it_streams_and_embeds_as_openai_does(provider: Canned, adapter: A
             1.25,
         ),
         (404, {"code": "DeploymentNotFound", "message": "?"}, FailureKind.NOT_FOUND, 1.25),
+        (401, {"code": "401", "message": "Access denied"}, FailureKind.AUTH, 1.25),
+        (408, {"code": "Timeout"}, FailureKind.TIMEOUT, 1.25),
+        (429, {"code": "insufficient_quota"}, FailureKind.QUOTA, None),
+        (429, {"code": "NoCapacity"}, FailureKind.OVERLOADED, 1.25),
+        (500, {"code": "InternalServerError"}, FailureKind.SERVER, 1.25),
+        (503, {"code": "ServiceUnavailable"}, FailureKind.OVERLOADED, 1.25),
     ],
 )
 async def test_its_errors_have_our_words(
-    provider: Canned, adapter: Adapter, status: int, error: Any, kind: FailureKind, wait: float
+    provider: Canned,
+    adapter: Adapter,
+    status: int,
+    error: Any,
+    kind: FailureKind,
+    wait: float | None,
 ) -> None:
     provider.says({"error": error}, status, retry_after_ms="1250", apim_request_id="req_9")
     with pytest.raises(CallError) as caught:

@@ -80,6 +80,8 @@ def test_each_documented_error_has_our_word(body: Any, kind: FailureKind) -> Non
         (429, FailureKind.RATE_LIMITED),
         (502, FailureKind.SERVER),
         (503, FailureKind.OVERLOADED),
+        (504, FailureKind.SERVER),
+        (529, FailureKind.OVERLOADED),
     ],
 )
 @pytest.mark.parametrize("body", [{}, [], "<html>", None, {"error": []}, {"error": {"details": 7}}])

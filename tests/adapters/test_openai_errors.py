@@ -50,12 +50,17 @@ DOCUMENTED: list[tuple[str, int, Any, dict[str, str], FailureKind, float | None]
     ("ramp by 503", 503, error(code="slow_down"), {}, K.SLOW_DOWN, None),
     ("too big", 429, error(ASKED_TOO_MUCH, "tokens", "rate_limit_exceeded"), {}, K.TOO_LARGE, None),
     ("quota", 429, error(kind="insufficient_quota"), {}, K.QUOTA, None),
+    ("no wait", 429, error(kind="insufficient_quota"), {"retry-after": "2"}, K.QUOTA, None),
+    ("flex", 429, error(code="resource_unavailable"), {}, K.OVERLOADED, None),
     ("inactive", 429, error(code="billing_not_active"), {}, K.QUOTA, None),
     ("server", 500, error(kind="server_error"), {}, K.SERVER, None),
     ("gateway", 502, b"<html>bad gateway</html>", {}, K.SERVER, None),
     ("overload", 503, error(code="server_is_overloaded"), {}, K.OVERLOADED, None),
     ("unavailable", 503, error(kind="server_error"), {}, K.OVERLOADED, None),
     ("timeout", 504, b"", {}, K.SERVER, None),
+    ("slow upload", 408, error(), {}, K.TIMEOUT, None),
+    ("by a proxy", 529, b"", {"retry-after": "3"}, K.OVERLOADED, 3.0),
+    ("unknown", 520, b"", {}, K.SERVER, None),
     *(
         ("spent", 429, error(kind="insufficient_quota", code=code), {}, K.QUOTA, None)
         for code in (

@@ -125,7 +125,7 @@ def test_a_status_alone_has_its_kind(status: int, kind: FailureKind) -> None:
         (500, FailureKind.SERVER),
         (502, FailureKind.SERVER),
         (504, FailureKind.SERVER),
-        (529, FailureKind.SERVER),
+        (530, FailureKind.SERVER),
     ],
 )
 def test_an_unlisted_status_goes_with_its_class(status: int, kind: FailureKind) -> None:

@@ -20,7 +20,7 @@ from worker.adapters.anthropic_stream import MessageAssembler
 from worker.adapters.base import Answer, CallError, Told, WireError
 from worker.adapters.listening import BROKEN, listen
 from worker.adapters.rates import ANTHROPIC, rate_of
-from worker.adapters.refusals import retry_after
+from worker.adapters.refusals import retry_after, wait_of
 from worker.adapters.sse import EVENTS
 from worker.adapters.transport import (
     KEY_FOR_KEYLESS,
@@ -144,10 +144,11 @@ class AnthropicAdapter:
     def _refusal(self, error: anthropic.APIStatusError) -> CallError:
         wait = retry_after(error.response.headers, self._clock.now())
         said = error_of(error.body)
+        kind = classify(error.status_code, said, retry_after=wait)
         return CallError(
-            classify(error.status_code, said, retry_after=wait),
+            kind,
             f"{error.status_code}: {message_of(said) or error.message}"[:500],
-            retry_after=wait,
+            retry_after=wait_of(kind, wait),
             provider_request_id=error.request_id,
             rate=rate_of(error.response.headers, ANTHROPIC),
         )

@@ -26,7 +26,7 @@ from worker.adapters.listening import BROKEN, Assembler, listen
 from worker.adapters.openai_errors import MAX_MESSAGE, classify, message_of, raise_told
 from worker.adapters.openai_usage import billed
 from worker.adapters.rates import OPENAI, rate_of
-from worker.adapters.refusals import retry_after
+from worker.adapters.refusals import retry_after, wait_of
 from worker.adapters.transport import connection_error
 
 JSON: Final = "application/json"
@@ -172,11 +172,11 @@ class FamilyAdapter:
             raise CallError(FailureKind.TIMEOUT, message) from None
 
     def _refusal(self, error: openai.APIStatusError) -> CallError:
-        headers = error.response.headers
+        headers, kind = error.response.headers, classify(error.status_code, error.body)
         return CallError(
-            classify(error.status_code, error.body),
+            kind,
             f"{error.status_code}: {message_of(error.body) or error.message}"[:MAX_MESSAGE],
-            retry_after=retry_after(headers, self._clock.now()),
+            retry_after=wait_of(kind, retry_after(headers, self._clock.now())),
             provider_request_id=error.request_id or headers.get("apim-request-id"),
             rate=rate_of(headers, OPENAI),
         )

@@ -50,6 +50,11 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return None
 
 
+def wait_of(kind: FailureKind, asked: float | None) -> float | None:
+    """The wait of a failure: what is spent does not come back in the seconds that are asked for."""
+    return None if kind is FailureKind.QUOTA else asked
+
+
 def _until(date: str, now: datetime) -> float:
     at = parsedate_to_datetime(date)
     return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
