@@ -19,6 +19,7 @@ FEATURES: Final = (
     "image by URL",
     "answer of a schema",
     "refusal",
+    "filtered answer",
     "thought that must come back",
     "streamed text",
     "streamed tools",

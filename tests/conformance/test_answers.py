@@ -42,6 +42,8 @@ WEATHER = Tool(
 SEALS = {"signature", "encrypted_content"}
 """What proves that a thought is the provider's own."""
 EITHER_WAY = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+WORDS_OF_FILTERS = {"anthropic": "refusal", "gemini": "SAFETY"}
+"""How an adapter's provider says that a filter cut the answer; others as OpenAI does."""
 CLOCK = Tool(
     name="get_time",
     description="The time in a city.",
@@ -188,6 +190,16 @@ async def test_a_refusal_is_told_as_one(caller: Caller, *, streamed: bool) -> No
     result = (await caller.answer(TALK, told)).result
     assert result.finish_reason in {FinishReason.REFUSAL, FinishReason.CONTENT_FILTER}
     assert (result.content, result.tool_calls) == ("", ())
+
+
+@conforms("filtered answer")
+@EITHER_WAY
+async def test_an_answer_that_a_filter_cut_says_so(caller: Caller, *, streamed: bool) -> None:
+    word = WORDS_OF_FILTERS.get(caller.target.adapter, "content_filter")
+    await caller.simulator.script({"do": {"finish_reason": word}})
+    result = (await caller.answer(TALK, [] if streamed else None)).result
+    assert result.finish_reason in {FinishReason.REFUSAL, FinishReason.CONTENT_FILTER}
+    assert result.usage is not None
 
 
 @conforms("answer of a schema")

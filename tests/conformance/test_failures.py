@@ -111,23 +111,44 @@ async def test_a_wait_is_heard(caller: Caller) -> None:
     assert error.retry_after == pytest.approx(7)
 
 
+BROKEN_REPLIES = {
+    "garbage": ({"garbage": True}, {FailureKind.BAD_RESPONSE}),
+    "error_200": ({"error_200": True}, {FailureKind.BAD_RESPONSE, FailureKind.SERVER}),
+    "truncate": ({"truncate": True}, {FailureKind.BAD_RESPONSE, FailureKind.CONNECTION}),
+    "reset_before": ({"reset": "before"}, {FailureKind.CONNECTION}),
+    "reset_after": ({"reset": "after"}, {FailureKind.CONNECTION}),
+}
+
+
 @conforms("broken replies")
-@pytest.mark.parametrize(
-    ("fault", "kinds"),
-    [
-        ({"garbage": True}, {FailureKind.BAD_RESPONSE}),
-        ({"error_200": True}, {FailureKind.BAD_RESPONSE, FailureKind.SERVER}),
-        ({"truncate": True}, {FailureKind.BAD_RESPONSE, FailureKind.CONNECTION}),
-        ({"reset": "before"}, {FailureKind.CONNECTION}),
-        ({"reset": "after"}, {FailureKind.CONNECTION}),
-    ],
-    ids=["garbage", "error_200", "truncate", "reset_before", "reset_after"],
-)
+@EITHER_WAY
+@pytest.mark.parametrize("fault", BROKEN_REPLIES)
 async def test_what_is_no_answer_is_a_failure(
-    caller: Caller, fault: dict[str, object], kinds: set[FailureKind]
+    caller: Caller, fault: str, *, streamed: bool
 ) -> None:
-    await caller.simulator.script({"do": fault})
-    assert (await caller.failure(TALK)).kind in kinds
+    broken, kinds = BROKEN_REPLIES[fault]
+    await caller.simulator.script({"do": broken})
+    assert (await caller.failure(TALK, [] if streamed else None)).kind in kinds
+
+
+OURS = {
+    FailureKind.UNFETCHED,
+    FailureKind.INVALID_OUTPUT,
+    FailureKind.INTERRUPTED,
+    FailureKind.INTERNAL,
+}
+"""What no provider brings about."""
+OF_ONE_WIRE = {FailureKind.SLOW_DOWN}
+"""OpenAI alone tells it from any other 429."""
+WITHOUT_A_REPLY = {FailureKind.TIMEOUT, FailureKind.UNREACHABLE}
+
+
+def test_every_kind_of_failure_is_proven_of_every_wire() -> None:
+    anywhere = WITHOUT_A_REPLY.union(
+        *KINDS_OF_STATUS.values(), *(kinds for _, kinds in BROKEN_REPLIES.values())
+    )
+    for words in (WORDS_OF_OPENAI, *WORDS.values()):
+        assert anywhere | words.keys() == set(FailureKind) - OURS - OF_ONE_WIRE
 
 
 @conforms("exact usage")

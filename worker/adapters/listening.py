@@ -12,7 +12,7 @@ import orjson
 from shared.domain.failure import FailureKind
 from shared.domain.generation import Delta, GenerationResult
 from worker.adapters.base import CallError, Told, WireError
-from worker.adapters.sse import EventParser
+from worker.adapters.sse import EVENTS, EventParser
 from worker.adapters.transport import EVENT_BYTES, connection_error
 
 LAST_BYTES: Final = 1.0
@@ -66,8 +66,15 @@ async def listen(
         if not assembler.ended:
             raise connection_error(error) from None
     if not assembler.ended:
-        raise CallError(FailureKind.CONNECTION, "the stream ended before the answer did")
+        raise _cut(response.headers.get("content-type", EVENTS))
     return replace(assembler.result(), first_token_ms=ear.first_token_ms)
+
+
+def _cut(kind: str) -> CallError | WireError:
+    """What it means that a reply of this content type has ended before the answer did."""
+    if EVENTS in kind:
+        return CallError(FailureKind.CONNECTION, "the stream ended before the answer did")
+    return WireError(f"the reply is no stream of events ({kind[:40]})")
 
 
 class _Ear:
