@@ -18,12 +18,14 @@ ROOMS := $(foreach room,$(HOUSES) tests bench deploy,$(if $(wildcard $(room)/*.p
 # The independent witness of the conformance suite, in an environment of its own: it would
 # change this one's.
 LLMOCK := .venv-llmock/.installed
+# What the quota benchmark races against, for the same reason.
+RIVALS := .venv-rivals/.installed
 
-.PHONY: help setup demo up test conformance llmock browser check bench fmt lock
+.PHONY: help setup demo up test conformance llmock browser check bench bench-quota rivals fmt lock
 
 help: ## List these words
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1|/' \
-		| awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
+		| awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## Make .venv with the locked dependencies
 	@:
@@ -72,6 +74,12 @@ check: setup ## Lint, format, types, import contracts, house rules, compose file
 bench: setup ## Measure; ARGS choose what
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-quota: setup rivals ## Measure the use of quotas, fairness, outages, and a race with others
+	@$(BIN)/python -m bench.quota $(ARGS)
+
+rivals: $(RIVALS) ## Install what the quota benchmark races against
+	@:
+
 fmt: setup ## Put the format right, and what the linter can
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
@@ -93,6 +101,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 $(LLMOCK): tests/conformance/llmock.lock
+$(RIVALS): bench/quota/rivals.lock
+$(LLMOCK) $(RIVALS):
 	@$(FIND_PYTHON); "$$python" -m venv $(@D) 2>/dev/null || "$$python" -m virtualenv --quiet $(@D)
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
 		$(@D)/bin/python -m pip -qq install --require-hashes -r $<

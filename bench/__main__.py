@@ -15,9 +15,9 @@ from rich.console import Console
 from bench import machine
 from bench.accept import accept
 from bench.backlog import backlog, in_flight
-from bench.figures import Part, as_json, joined, show, show_demands
+from bench.figures import DEMANDS, Part, as_json, joined, show, show_demands
 from bench.idle import idle, latency
-from bench.quota import quota, shares
+from bench.quota.window import quota, shares
 from bench.rescue import rescue
 from bench.sizes import FULL, QUICK, Size
 from bench.streams import streams
@@ -58,9 +58,9 @@ def main() -> None:
         console.print("broken off; nothing is left running")
         sys.exit(INTERRUPTED)
     finally:
-        show_demands(joined(found), console)
+        show_demands(joined(found), DEMANDS, console)
         if options.output:
-            text = json.dumps(as_json(found, **about), indent=1)
+            text = json.dumps(as_json(found, DEMANDS, **about), indent=1)
             options.output.write_text(text + "\n", "utf-8")
 
 

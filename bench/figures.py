@@ -76,12 +76,14 @@ def show(part: Part, console: Console) -> None:
     console.print(table)
 
 
-def show_demands(figures: Mapping[str, float], console: Console) -> None:
+def show_demands(
+    figures: Mapping[str, float], demands: Mapping[str, Demand], console: Console
+) -> None:
     """Each demand with its figure."""
     table = Table(title="Demands", title_justify="left")
     for column in ("what", "demand", "measured", ""):
         table.add_column(column, justify="left" if column == "what" else "right")
-    for key, demand in DEMANDS.items():
+    for key, demand in demands.items():
         if key in figures:
             figure = figures[key]
             verdict = "met" if demand.met(figure) else "MISSED"
@@ -91,19 +93,19 @@ def show_demands(figures: Mapping[str, float], console: Console) -> None:
     console.print(table)
 
 
-def as_json(parts: Sequence[Part], **about: Any) -> dict[str, Any]:
+def as_json(parts: Sequence[Part], demands: Mapping[str, Demand], **about: Any) -> dict[str, Any]:
     """All of it for a machine."""
     figures = joined(parts)
-    demands = [
+    told = [
         {
             "what": demand.what,
             "demand": demand.words,
             "measured": figures.get(key),
             "met": demand.met(figures[key]) if key in figures else None,
         }
-        for key, demand in DEMANDS.items()
+        for key, demand in demands.items()
     ]
-    return {**about, "demands": demands, "parts": [asdict(part) for part in parts]}
+    return {**about, "demands": told, "parts": [asdict(part) for part in parts]}
 
 
 def joined(parts: Sequence[Part]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from cli.stack.servers import Servers
 from shared.db.engine import Database
 from shared.domain.job import Lane
 from tests.databases import own_database
+from tests.life import TENANT
 from tests.mill import (
     MAX_TOKENS,
     MODEL,
@@ -39,7 +40,7 @@ FILL: Final = text("""
 WITH job AS (
     INSERT INTO jobs (id, tenant_id, route, lane, state, run_at, deadline, max_tries,
                       input_tokens, max_tokens)
-    SELECT 'job_' || lpad(to_hex(n), 26, '0'), 'ten_a', :route, :lane, 'queued',
+    SELECT 'job_' || lpad(to_hex(n), 26, '0'), :tenant, :route, :lane, 'queued',
            clock_timestamp(), clock_timestamp() + interval '1 day', 5, :input_tokens, :max_tokens
     FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
 )
@@ -108,17 +109,18 @@ class Stage:
         await eventually("the API answers", answers)
         return api, url
 
-    async def fill(self, number: int, lane: Lane = Lane.STANDARD) -> None:
+    async def fill(self, number: int, lane: Lane = Lane.STANDARD, tenant: str = TENANT) -> None:
         """Put so many jobs into the queue by one statement."""
-        await self.fill_through(self.mill.database, number, lane)
+        await self.fill_through(self.mill.database, number, lane, tenant)
 
     async def fill_through(
-        self, database: Database, number: int, lane: Lane = Lane.STANDARD
+        self, database: Database, number: int, lane: Lane = Lane.STANDARD, tenant: str = TENANT
     ) -> None:
         """The same over other connections."""
         values = {
             "first": self.filled + 1,
             "last": self.filled + number,
+            "tenant": tenant,
             "route": ROUTE,
             "lane": int(lane),
             "model": MODEL,

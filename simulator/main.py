@@ -87,7 +87,7 @@ def _refuse(message: str) -> NoReturn:
     raise SystemExit(2) from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m simulator",
         description="A stand-in for providers: the same wires, strict limits, no money.",
@@ -100,6 +100,25 @@ def _parser() -> argparse.ArgumentParser:
     add("--ready-file", type=Path, help="gets the URL once the port listens")
     add("--ledger", type=Path, help="JSONL of what would be billed, on disk before each reply")
     add("--seed", type=int, default=0)
+    _add_limits(parser)
+    add("--latency-ms", default=300.0, help="the mean")
+    add("--latency-spread", default=0.3, help="part of the latency, 0 to 1")
+    add("--output-tokens", default="20-200", metavar="LO-HI")
+    add("--script", type=Path, help="JSON list of rules for misbehaviour, see below")
+    add("--api-key", help="the only key that is accepted; any, where absent")
+    add(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=IN,CACHED,OUT",
+        help="one more model of every provider, in USD per million tokens",
+    )
+    return parser
+
+
+def _add_limits(parser: Parser) -> None:
+    """What the accounts may do: the fields of Limits."""
+    add = parser.add_argument
     add("--rpm", default=0, help="requests per window and provider; 0: no limit")
     add("--tpm", default=0, help="tokens per window and provider; 0: no limit")
     add("--output-tpm", default=0, help="output tokens per window, as produced; 0: no limit")
@@ -123,19 +142,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PROVIDER:NAME=VALUE,…",
         help="other limits of one provider, such as anthropic:rpm=50,output_tpm=8000",
     )
-    add("--latency-ms", default=300.0, help="the mean")
-    add("--latency-spread", default=0.3, help="part of the latency, 0 to 1")
-    add("--output-tokens", default="20-200", metavar="LO-HI")
-    add("--script", type=Path, help="JSON list of rules for misbehaviour, see below")
-    add("--api-key", help="the only key that is accepted; any, where absent")
-    add(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME=IN,CACHED,OUT",
-        help="one more model of every provider, in USD per million tokens",
-    )
-    return parser
 
 
 def _company(options: argparse.Namespace) -> Company:

@@ -12,7 +12,7 @@ FORBIDDEN_NAMES: Final = frozenset({"utils", "util", "common", "helpers", "helpe
 TRANSACTION_WORDS: Final = frozenset({"commit", "begin"})
 MONEY: Final = re.compile(r"(^|_)(nano|costs?|prices?|hold|held|spent|money|budget|usd)(_|$)")
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
-MAKE: Final = re.compile(r"(?:`|^\s*\$?\s*|&& )make ([a-z]+)", re.MULTILINE)
+MAKE: Final = re.compile(r"(?:`|^\s*\$?\s*|&& )make ([a-z-]+)", re.MULTILINE)
 REGISTRY: Final = re.compile(
     r"(pypi|pythonhosted)\.org|^\s*--(extra-)?index-url|^\s*--find-links", re.MULTILINE
 )

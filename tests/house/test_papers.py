@@ -15,7 +15,7 @@ from shared.settings import Settings
 from tests.house import rules
 from tests.house.source import HOUSES, ROOT, papers, read, texts
 
-WORD: Final = re.compile(r"^([a-z]+):.*## ", re.MULTILINE)
+WORD: Final = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 VARIABLE: Final = re.compile(r"^#?\s?([A-Z][A-Z0-9_]+)=", re.MULTILINE)
 NAME: Final = re.compile(r"^[A-Za-z0-9-]+")
 OWN_PREFIX: Final = "PROMPTMILL_"

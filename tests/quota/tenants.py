@@ -1,7 +1,7 @@
 """Tenants of unlike weights and sizes that share a quota, and what each of them got of it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import text
@@ -14,13 +14,13 @@ SIZES: Final = {"ten_a": 30, "ten_b": 50, "ten_c": 60}
 """Tokens of each tenant's jobs: shares are of tokens, not of jobs."""
 
 
-async def set_weights(mill: Mill) -> None:
+async def set_weights(mill: Mill, weights: Mapping[str, int] = WEIGHTS) -> None:
     """Make the tenants with their weights."""
     statement = text(
         "INSERT INTO tenants (id, name, weight) VALUES (:id, :id, :weight)"
         " ON CONFLICT (id) DO UPDATE SET weight = excluded.weight"
     )
-    rows = [{"id": tenant_id, "weight": weight} for tenant_id, weight in WEIGHTS.items()]
+    rows = [{"id": tenant_id, "weight": weight} for tenant_id, weight in weights.items()]
     async with mill.database.transaction() as connection:
         await connection.execute(statement, rows)
 

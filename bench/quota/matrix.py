@@ -1,0 +1,103 @@
+"""Every provider's rule under two workers: how much of the quota they use, and what is refused."""
+
+import asyncio
+from collections.abc import Sequence
+from statistics import fmean
+from time import monotonic
+from typing import Final
+
+from bench.figures import Demand, Part
+from bench.quota.judged import Judged
+from bench.quota.scale import Scale
+from bench.stage import Stage, stage
+from cli.stack.servers import Servers
+from tests.quota.arrivals import arrivals, jitter
+from tests.quota.matrix import OTHERWISE_BIND, REQUESTS_BIND, TOKENS_BIND
+from tests.quota.rules import Rule, enforce, naive_refusals, overlay, shares
+
+GROUPS: Final = (REQUESTS_BIND, TOKENS_BIND, OTHERWISE_BIND)
+WORKERS: Final = 2
+SLOTS: Final = 200
+DEMANDED: Final = 0.98
+"""Of the quota."""
+SLACK: Final = 0.02
+"""What may be missed of the reachable part, where the margin alone takes more than is demanded."""
+STEP: Final = 0.5
+"""Seconds between two looks at the processes."""
+REAL_WINDOW: Final = 60.0
+COLUMNS: Final = (
+    "provider: what binds",
+    "windows",
+    "mean use, %",
+    "least, %",
+    "refused",
+    "naive sender: refused",
+    "jitter, ms",
+)
+
+
+async def matrix(servers: Servers, scale: Scale) -> Judged:
+    """All rules in windows that are short enough to see many of them."""
+    words = f"{scale.windows} windows of {scale.window:g} s, {WORKERS} workers"
+    found = Judged(Part(f"Use of a strict quota: {words}", COLUMNS))
+    for group in GROUPS[-scale.groups :]:
+        rules = [rule.stretched(scale.window) for rule in group]
+        await _measure(servers, rules, scale.windows, found)
+    return found
+
+
+async def minutes(servers: Servers, scale: Scale) -> Judged:
+    """Windows as long as they really are, for OpenAI's and Anthropic's rules."""
+    found = Judged(Part(f"Use of a strict quota: {scale.minutes} windows of 60 s", COLUMNS))
+    if scale.minutes:
+        chosen = [TOKENS_BIND[0], OTHERWISE_BIND[0]]
+        rules = [rule.stretched(REAL_WINDOW) for rule in chosen]
+        await _measure(servers, rules, scale.minutes, found)
+    return found
+
+
+async def _measure(servers: Servers, rules: Sequence[Rule], windows: int, found: Judged) -> None:
+    async with stage(servers, overlay(rules)) as on:
+        await enforce(on.mill, rules, **{"output-tokens": "40-60"})
+        naive = [await naive_refusals(on.mill, rule, rule.jobs * 5 // 4) for rule in rules]
+        for _ in range(WORKERS):
+            await on.start_worker(SLOTS)
+        for rule in rules:
+            await rule.submit(on.mill, (windows + 2) * rule.jobs)
+        await _wait(on, (windows + 1) * rules[0].window + 2)
+        on.retire(on.mill.workers)
+        told = (await on.mill.stats())["providers"]
+        late = jitter(await arrivals(on.mill)) * 1000
+        lines = on.mill.ledger()
+    for rule, unheeding in zip(rules, naive, strict=True):
+        used = shares(rule, lines)[:windows]
+        refused = told[rule.account]["rejected"]
+        _judge(found, rule, used, (refused, unheeding, late))
+
+
+async def _wait(on: Stage, seconds: float) -> None:
+    ends = monotonic() + seconds
+    while monotonic() < ends:
+        on.refuse_the_dead()
+        await asyncio.sleep(STEP)
+
+
+def _judge(
+    found: Judged, rule: Rule, used: Sequence[float], others: tuple[int, int, float]
+) -> None:
+    """A row of the table, and what must be so; others: refused, those of the naive one, jitter."""
+    refused, naive, late = others
+    name = f"{rule.account}: {' and '.join(rule.limits)}"
+    mean, least = (pick(used) * 100 if used else 0.0 for pick in (fmean, min))
+    tried = rule.jobs * 5 // 4
+    shown = f"{mean:.2f}", f"{least:.2f}"
+    found.part.rows.append([name, len(used), *shown, refused, f"{naive} of {tried}", late])
+    wanted = min(DEMANDED, rule.reachable - SLACK) * 100
+    found.judge(
+        f"use {name}", mean, Demand(what=f"use, {name}", bound=wanted, at_least=True, unit=" %")
+    )
+    found.judge(f"refused {name}", refused, Demand(what=f"refused, {name}", bound=0))
+    if "output_tokens" not in rule.limits:
+        # Output is counted when it is written: a first burst of calls passes.
+        demand = Demand(what=f"naive sender refused, {name}", bound=1, at_least=True)
+        found.judge(f"naive {name}", naive, demand)

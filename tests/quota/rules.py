@@ -1,0 +1,257 @@
+"""The providers' rules: one set of limits for the catalog and for the account that enforces it."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Final
+
+import httpx2
+
+from shared.catalog.deployments import REHEARSAL_PREFIX, Catalog
+from shared.catalog.load import load_catalog
+from shared.catalog.tokens import count_input
+from shared.db.accept import NewJob
+from shared.domain.conversation import Message, Role
+from shared.domain.generation import GenerationRequest
+from tests.life import new_job
+from tests.mill import Mill
+
+LATENCY_MS: Final = 300
+PER_TRANSACTION: Final = 1000
+JITTER: Final = 0.105
+"""Seconds between release and arrival that two busy cores cause: 60 ms were measured alone, 100 ms
+with neighbours. A margin forgives so much; of a long window that is little."""
+LEAST_MARGIN: Final = 0.005
+"""The catalog's own."""
+WORDS: Final = {
+    "requests": "rpm",
+    "tokens": "tpm",
+    "input_tokens": "tpm",
+    "output_tokens": "output_tpm",
+    "requests_per_second": "rps",
+    "requests_per_day": "rpd",
+    "concurrency": "concurrency",
+    "short_windows": "short_windows",
+}
+"""What the catalog calls a limit, and what the simulator calls it."""
+QUESTION: Final = "How long is a piece of string?"
+SECOND_OPENAI: Final = """
+[providers.simulator-azure]
+stands_for = "azure"
+
+[models."gpt-4o-mini"]
+provider = "azure"
+"""
+"""Azure's stand-in has a model of its own, and shares OpenAI's others."""
+PATHS: Final = {
+    "openai": "/v1/chat/completions",
+    "azure": "/azure/openai/v1/chat/completions",
+    "anthropic": "/anthropic/v1/messages",
+    "gemini": "/gemini/v1beta/models/{model}:generateContent",
+    "xai": "/xai/v1/chat/completions",
+}
+KEYS: Final = {
+    "authorization": "Bearer none",
+    "anthropic-version": "2023-06-01",
+    "x-goog-api-key": "none",
+}
+"""Each wire looks at its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One account, what it grants in a window, and the jobs that shall use it up."""
+
+    account: str
+    model: str
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """By their names in the catalog."""
+    short_windows: tuple[float, ...] = ()
+    window: float = 3.0
+    """Seconds: short, so that a run fills many."""
+    jobs: int = 60
+    """About so many fit into a window."""
+    max_tokens: tuple[int, ...] = (20,)
+    """Of the jobs, again and again."""
+    question: str = QUESTION
+
+    @property
+    def margin(self) -> float:
+        """The part of a window's limit that the jitter costs."""
+        return max(JITTER / self.window, LEAST_MARGIN)
+
+    @property
+    def short_margin(self) -> float:
+        """The same of the shortest window there is."""
+        return JITTER / min((*self.short_windows, 1.0))
+
+    @property
+    def reachable(self) -> float:
+        """The part of the binding limit that can be used at most."""
+        of_seconds = self.short_windows or "requests_per_second" in self.limits
+        return 1 - (self.short_margin if of_seconds else self.margin)
+
+    @property
+    def stand_in(self) -> str:
+        """The catalog's name of the account."""
+        return "simulator" if self.account == "openai" else f"simulator-{self.account}"
+
+    @property
+    def catalog(self) -> str:
+        """Its table in the overlay."""
+        values: dict[str, Any] = {
+            **self.limits,
+            "window": self.window,
+            "margin": round(self.margin, 6),
+        }
+        if self.short_windows or "requests_per_second" in self.limits:
+            values["short_margin"] = round(self.short_margin, 6)
+        if self.short_windows:
+            values["short_windows"] = list(self.short_windows)
+        lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+        return "\n".join([f"[limits.{self.stand_in}]", *lines])
+
+    @property
+    def enforced(self) -> dict[str, Any]:
+        """What the simulator's account is told."""
+        named = {WORDS[name]: value for name, value in self.limits.items()}
+        windows = list(self.short_windows)
+        return {
+            "provider": self.account,
+            "window": self.window,
+            "short_windows": windows,
+            **named,
+        }
+
+    @property
+    def input_tokens(self) -> int:
+        """As the API counts the question."""
+        return _counted(self.model, self.question)
+
+    def stretched(self, window: float, pace: float = 1.0) -> "Rule":
+        """So many times the rate, summed over a window of so many seconds."""
+        by = pace * window / self.window
+        limits = {
+            name: round(value * (pace if name == "requests_per_second" else by))
+            for name, value in self.limits.items()
+        }
+        return replace(self, window=window, limits=limits, jobs=round(self.jobs * by))
+
+    def job(self, number: int, **changes: Any) -> NewJob:
+        """One of its jobs."""
+        most = self.max_tokens[number % len(self.max_tokens)]
+        body = {"model": self.model, "messages": _messages(self.question), "max_tokens": most}
+        counted = {"input_tokens": self.input_tokens, "max_tokens": most}
+        route = f"{REHEARSAL_PREFIX}{self.model}"
+        return new_job(**{"route": route, "request": json.dumps(body), **counted, **changes})
+
+    async def submit(self, mill: Mill, number: int) -> list[str]:
+        """Accept so many of its jobs; their ids."""
+        ids: list[str] = []
+        for first in range(0, number, PER_TRANSACTION):
+            numbers = range(first, min(first + PER_TRANSACTION, number))
+            accepted = await mill.life.accept(*(self.job(i) for i in numbers))
+            ids += [each.job_id for each in accepted]
+        return ids
+
+    def call(self) -> tuple[str, dict[str, Any]]:
+        """Path and body of the same call without a mill."""
+        path = PATHS[self.account].format(model=self.model)
+        if self.account == "gemini":
+            return path, {"contents": [{"role": "user", "parts": [{"text": self.question}]}]}
+        messages, most = _messages(self.question), self.max_tokens[0]
+        return path, {"model": self.model, "messages": messages, "max_tokens": most}
+
+
+def _messages(question: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}]
+
+
+@cache
+def _counted(model_id: str, question: str) -> int:
+    message = Message(role=Role.USER, content=question)
+    request = GenerationRequest(model=model_id, messages=(message,))
+    return count_input(request, _catalog().models[model_id])
+
+
+@cache
+def _catalog() -> Catalog:
+    return load_catalog()
+
+
+def overlay(rules: Sequence[Rule]) -> str:
+    """The catalog of a mill under these rules."""
+    return "\n\n".join([SECOND_OPENAI, *(rule.catalog for rule in rules)])
+
+
+async def enforce(mill: Mill, rules: Sequence[Rule], **options: str | float) -> None:
+    """Start the simulator, warm it up, and let each account hold its rule."""
+    await mill.start_simulator(**{"latency-ms": LATENCY_MS, "latency-spread": 0, **options})
+    async with httpx2.AsyncClient(base_url=mill.simulator_url, trust_env=False) as client:
+        for rule in rules:
+            # A first count of tokens loads a vocabulary; that is no jitter of ours.
+            await _refused(client, rule)
+        await set_limits(client, rules)
+    mill.ledger_path.write_text("")
+
+
+async def set_limits(client: httpx2.AsyncClient, rules: Sequence[Rule]) -> None:
+    """Let each account hold its rule, with empty windows."""
+    (await client.post("/_sim/reset")).raise_for_status()
+    for rule in rules:
+        (await client.post("/_sim/limits", json=rule.enforced)).raise_for_status()
+
+
+async def naive_refusals(mill: Mill, rule: Rule, number: int) -> int:
+    """How many are refused of so many that are sent at once; the simulator forgets them."""
+    async with httpx2.AsyncClient(base_url=mill.simulator_url, trust_env=False) as client:
+        refused = await asyncio.gather(*(_refused(client, rule) for _ in range(number)))
+        await set_limits(client, [rule])
+    mill.ledger_path.write_text("")
+    return sum(refused)
+
+
+async def _refused(client: httpx2.AsyncClient, rule: Rule) -> bool:
+    path, body = rule.call()
+    reply = await client.post(path, json=body, headers=KEYS)
+    assert reply.status_code in {200, 429}, reply.text
+    return reply.status_code == 429
+
+
+def shares(rule: Rule, lines: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The used part of the rule's binding limit in each whole window after the first.
+
+    `lines`: the simulator's ledger.
+    """
+    own = sorted(
+        (line for line in lines if line["provider"] == rule.account),
+        key=lambda line: line["arrived"],
+    )
+    if not own:
+        return []
+    began, ended = own[0]["arrived"], own[-1]["arrived"]
+    whole = int((ended - began) / rule.window)
+    used = [_used(rule, own, began + n * rule.window) for n in range(1, whole)]
+    return [max(parts) for parts in used]
+
+
+def _used(rule: Rule, lines: Sequence[Mapping[str, Any]], begin: float) -> Iterator[float]:
+    """The used part of each limit from that moment on."""
+
+    def within(name: str) -> list[Mapping[str, Any]]:
+        return [line for line in lines if begin <= line[name] < begin + rule.window]
+
+    arrived = within("arrived")
+    charged = sum(line["charge"] for line in arrived)
+    amounts = {
+        "requests": len(arrived),
+        "requests_per_second": len(arrived) / rule.window,
+        "tokens": charged,
+        "input_tokens": charged,
+        "output_tokens": sum(line["completion_tokens"] for line in within("at")),
+    }
+    for name, amount in amounts.items():
+        if limit := rule.limits.get(name):
+            yield amount / limit
