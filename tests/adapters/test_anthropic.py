@@ -245,3 +245,17 @@ async def test_a_check_that_reaches_nobody_says_so(open_anthropic: Open) -> None
     with pytest.raises(CallError) as caught:
         await adapter.check(timeout=5)
     assert caught.value.kind is FailureKind.UNREACHABLE
+
+
+@pytest.mark.parametrize("told", [None, []], ids=["whole", "streamed"])
+async def test_silence_is_a_timeout(
+    provider: Canned, open_anthropic: Open, told: list[Delta] | None
+) -> None:
+    if told is None:
+        provider.body, provider.headers = b"{", {"content-length": "9"}
+    else:
+        provider.streams(*TALK[:4])
+    provider.holds = True
+    refused = await failure(open_anthropic(provider.url), timeout=0.3, told=told)
+    assert refused.kind is FailureKind.TIMEOUT, refused.message
+    assert len(provider.heard) == 1

@@ -16,6 +16,7 @@ from shared.domain.conversation import (
     TextPart,
     ToolCall,
 )
+from shared.domain.failure import FailureKind
 from shared.domain.generation import (
     FinishReason,
     GenerationRequest,
@@ -29,7 +30,7 @@ from shared.domain.generation import (
 )
 from tests.adapters.responses import MESSAGE, RESPONSE, THOUGHT, USAGE, calling, response, said
 from tests.adapters.test_openai_wire import JSON
-from worker.adapters.base import WireError
+from worker.adapters.base import CallError, WireError
 from worker.adapters.responses_wire import from_wire, to_wire
 
 SCHEMA = {"type": "object", "properties": {"sum": {"type": "integer"}}}
@@ -290,7 +291,7 @@ def test_any_reply_is_read_or_refused_and_breaks_nothing(junk: Any, name: str) -
         {**RESPONSE, name: junk},
         response(output=[{"type": "message", "content": junk}]),
     ):
-        with suppress(WireError):
+        with suppress(WireError, CallError):
             assert isinstance(from_wire(odd).content, str)
 
 
@@ -298,8 +299,10 @@ def test_any_reply_is_read_or_refused_and_breaks_nothing(junk: Any, name: str) -
     "output", [[], [THOUGHT], [{**MESSAGE, "content": []}], [{"type": "web_search_call"}]]
 )
 def test_a_response_that_says_nothing_is_no_answer(output: list[Any]) -> None:
-    with pytest.raises(WireError, match="neither text nor a refusal nor a call"):
+    with pytest.raises(CallError, match="neither text nor a refusal nor a call") as failed:
         from_wire(response(output=output))
+    assert failed.value.kind is FailureKind.BAD_RESPONSE
+    assert failed.value.usage is not None, "it is billed all the same"
     cut = response(
         output=output, status="incomplete", incomplete_details={"reason": "max_output_tokens"}
     )

@@ -1,5 +1,6 @@
 """Anthropic's official client, kept to exactly one request per call."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,24 +91,18 @@ class AnthropicAdapter:
             # A redirect would be a second request, and it would carry the key elsewhere.
             "follow_redirects": False,
         }
-        try:
+        with self._in_our_words():
             if told is not None:
                 return await self._streamed(content, options, timeout, told)
-            return await self._whole(content, options)
-        except anthropic.APIStatusError as error:
-            raise self._refusal(error) from None
-        except (anthropic.APIConnectionError, WireError, *BROKEN) as error:
-            raise connection_error(error) from None
+            async with asyncio.timeout(timeout):
+                return await self._whole(content, options)
 
     async def check(self, *, timeout: float) -> None:
         """GET /v1/models; see Adapter.check."""
         options: anthropic.RequestOptions = {"timeout": timeout, "follow_redirects": False}
-        try:
-            await self._client.get("/v1/models", cast_to=httpx2.Response, options=options)
-        except anthropic.APIStatusError as error:
-            raise self._refusal(error) from None
-        except (anthropic.APIConnectionError, WireError) as error:
-            raise connection_error(error) from None
+        with self._in_our_words():
+            async with asyncio.timeout(timeout):
+                await self._client.get("/v1/models", cast_to=httpx2.Response, options=options)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -140,6 +135,19 @@ class AnthropicAdapter:
                 assembler = MessageAssembler()
                 result = await listen(response, assembler, told, began=began, timeout=timeout)
                 return _answer(response, result)
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """Every way in which the client fails, as CallError."""
+        try:
+            yield
+        except anthropic.APIStatusError as error:
+            raise self._refusal(error) from None
+        except (anthropic.APIConnectionError, WireError, *BROKEN) as error:
+            raise connection_error(error) from None
+        except TimeoutError:
+            message = "the provider did not answer in time"
+            raise CallError(FailureKind.TIMEOUT, message) from None
 
     def _refusal(self, error: anthropic.APIStatusError) -> CallError:
         wait = retry_after(error.response.headers, self._clock.now())

@@ -14,6 +14,7 @@ from shared.domain.conversation import (
     TextPart,
     ToolCall,
 )
+from shared.domain.failure import FailureKind
 from shared.domain.generation import (
     FinishReason,
     GenerationRequest,
@@ -24,12 +25,13 @@ from shared.domain.generation import (
     Tool,
     ToolMode,
 )
-from worker.adapters.base import WireError
+from worker.adapters.base import CallError, WireError
 from worker.adapters.bodies import present
 from worker.adapters.openai_usage import MALFORMED, usage_from_wire
 from worker.adapters.openai_wire import UNNAMED_FILE, Shown, content_of, json_of
 
 WIRE: Final = "openai-responses"
+SILENT: Final = "the response has neither text nor a refusal nor a call of a tool"
 INCOMPLETE: Final = {
     "max_output_tokens": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
@@ -63,7 +65,10 @@ def to_wire(request: GenerationRequest, model: str) -> dict[str, Any]:
 
 
 def from_wire(body: Any) -> GenerationResult:
-    """The normal form of a response; WireError when it is none."""
+    """The normal form of a response.
+
+    Raises WireError when it is none, and CallError with what was billed when it says nothing.
+    """
     try:
         output = body["output"]
         texts = list(_said(output, "output_text", "text"))
@@ -73,7 +78,7 @@ def from_wire(body: Any) -> GenerationResult:
             body.get("usage"), service_tier=body.get("service_tier"), searches=_searches(output)
         )
         if body["status"] == "completed" and not (texts or refusals or calls):
-            raise LookupError("neither text nor a refusal nor a call of a tool")
+            raise CallError(FailureKind.BAD_RESPONSE, SILENT, usage=usage)
         return GenerationResult(
             content="".join(texts),
             parts=tuple(_parts(output)),
