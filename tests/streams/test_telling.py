@@ -180,8 +180,18 @@ async def test_an_attempt_that_is_never_sent_has_a_log_that_ends(log: Log) -> No
     await run(Flight(first_try(request={"stream": True})), steps)
     begin, end = await log.ended()
     assert (begin.kind, end.kind) == (EntryKind.BEGIN, EntryKind.END)
+    steps.finisher.finish.side_effect = LookupError("an unforeseen answer of a library")
+    broken = first_try(attempt_id="att_2", job_id="job_1", epoch=2, request={"stream": True})
+    with pytest.raises(LookupError):
+        await run(Flight(broken), steps)
+
+    async def ended_again() -> bool:
+        return [entry.at for entry in await log.entries()] == [Position(2, 1), Position(2, 2)]
+
+    await eventually("its log ends, whatever became of its record", ended_again)
+    steps.finisher.finish.side_effect = None
     await run(Flight(first_try(job_id="job_2", request={})), steps)
-    assert steps.finisher.finish.await_count == 2
+    assert steps.finisher.finish.await_count == 3
     assert await read_logs(log.redis, [("job_2", START)]) == [[]]
 
 

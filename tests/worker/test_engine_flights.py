@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 from shared.db.leave import Leaving
 from shared.db.start import StartedAttempt
@@ -39,7 +39,7 @@ async def settled(until: Callable[[], bool]) -> None:
 
 async def test_a_call_that_is_stopped_before_its_first_step_is_recorded_as_never_sent() -> None:
     flights, finisher = Flights(10), Recording()
-    steps: Any = SimpleNamespace(finisher=finisher)
+    steps: Any = MagicMock(finisher=finisher)
     flight = Flight(attempt())
     flights.take_off(flight, run(flight, steps))
     flight.stop(StopReason.CANCELLED)
@@ -52,7 +52,7 @@ async def test_a_call_that_is_stopped_before_its_first_step_is_recorded_as_never
 
 async def test_what_takes_off_after_everything_was_stopped_goes_back_unsent() -> None:
     flights, finisher = Flights(10), Recording()
-    steps: Any = SimpleNamespace(finisher=finisher)
+    steps: Any = MagicMock(finisher=finisher)
     async with flights.boarding():
         flights.close_doors()
         flights.stop_all()

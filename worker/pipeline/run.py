@@ -77,15 +77,31 @@ async def run(flight: Flight, steps: Steps) -> None:
     if attempt.request.get("stream"):
         steps.teller.open(attempt, _patience(attempt, steps))
     try:
+        await _record(flight, steps, await _decided(flight, steps, began), monotonic() - began)
+    finally:
+        steps.teller.end(attempt.attempt_id)
+        steps.slots.forget(attempt.attempt_id)
+
+
+async def _decided(flight: Flight, steps: Steps, began: float) -> Decision:
+    """What becomes of the attempt, also where it is broken off; from here on it stands."""
+    try:
         decision = await _decide(flight, steps, began)
     except asyncio.CancelledError:
         reason = flight.stopping or StopReason.DRAINED
-        decision = interrupted(attempt, to=STATE_AFTER[reason], reason=reason, sent=flight.sent)
+        decision = interrupted(
+            flight.attempt, to=STATE_AFTER[reason], reason=reason, sent=flight.sent
+        )
     flight.decided = True
+    return decision
+
+
+async def _record(flight: Flight, steps: Steps, decision: Decision, seconds: float) -> None:
+    """Let the meters, the database and whoever looks know; the call took so long."""
+    attempt = flight.attempt
     await _rest(attempt.deployment, decision, steps.meter)
     if decision.used_up:
         await steps.switch_off(steps.catalog.find(attempt.deployment).provider.id, decision.used_up)
-    seconds = monotonic() - began
     steps.slots.ended(
         attempt.attempt_id,
         steps.catalog.known(attempt.deployment),
@@ -93,12 +109,8 @@ async def run(flight: Flight, steps: Steps) -> None:
         sent=flight.sent,
         failure=decision.leaving.failure_kind,
     )
-    try:
-        if moved_to := await steps.finisher.finish(decision.leaving):
-            steps.announcer.ended(decision.leaving, moved_to, seconds)
-    finally:
-        steps.teller.end(attempt.attempt_id)
-        steps.slots.forget(attempt.attempt_id)
+    if moved_to := await steps.finisher.finish(decision.leaving):
+        steps.announcer.ended(decision.leaving, moved_to, seconds)
 
 
 async def _decide(flight: Flight, steps: Steps, began: float) -> Decision:
