@@ -26,7 +26,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
     """All of its tenant's."""
     OPERATOR = "operator"
-    """What is there for all tenants: the providers. No other scope stands for it."""
+    """What is there for all tenants: providers, and limits. No other scope stands for it."""
 
 
 OF_A_TENANT: Final = frozenset(Scope) - {Scope.OPERATOR}

@@ -43,6 +43,25 @@ def test_a_new_tenant_gets_a_key_that_makes_and_revokes_others(serving: Command)
     assert {(t["name"], t["weight"]) for t in map(json.loads, lines)} >= {("blue", 5)}
 
 
+def test_limits_of_tenants_and_keys_are_set_shown_and_taken_away(serving: Command) -> None:
+    admin = {"PROMPTMILL_KEY": serving("tenants", "create", "red").stdout.strip()}
+    assert serving("tenants", "limits", "red").stdout.strip() == "red: none"
+    limits = ("--max-running", "3", "--max-queued", "50", "--requests-per-minute", "900")
+    assert one(serving, "tenants", "limits", "red", *limits)["limits"]["max_running"] == 3
+    kept = one(serving, "tenants", "limits", "red", "--max-running", "0")["limits"]
+    assert (kept["max_running"], kept["max_queued"]) == (None, 50)
+    assert "max_queued 50, requests_per_minute 900" in serving("tenants", "list").stdout
+    key = one(serving, "keys", "create", "slow", "--requests-per-minute", "1", **admin)
+    assert "requests_per_minute 1" in serving("keys", "list", **admin).stdout
+    slow = {"PROMPTMILL_KEY": key["key"]}
+    assert serving("jobs", **slow).returncode == 0
+    refused = serving("jobs", **slow)
+    assert (refused.returncode, "1 requests a minute" in refused.stderr) == (2, True)
+    bare = one(serving, "tenants", "limits", "red", "--none", "--max-queued", "9")["limits"]
+    assert {name for name, value in bare.items() if value} == {"max_queued"}
+    assert "no tenant 'green'" in serving("tenants", "limits", "green").stderr
+
+
 def test_a_login_is_kept_for_its_owner_only_and_used_by_every_word(
     serving: Command, light: Command
 ) -> None:
