@@ -87,14 +87,9 @@ def submit(  # noqa: PLR0913 - each is an option
         temperature=temperature,
     )
     submission = Submission(
-        wish=wish,
-        lane=lane,
-        rehearse=rehearse,
-        batch=batch,
-        idempotency_key=idempotency_key,
-        policy=read_policy(policy),
-        stream=stream,
-    )
+        wish=wish, lane=lane, rehearse=rehearse, batch=batch, stream=stream,
+        idempotency_key=idempotency_key, policy=read_policy(policy),
+    )  # fmt: skip
     if file is None:
         _submit_one(server, submission, wait=wait, as_json=as_json)
     else:

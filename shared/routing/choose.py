@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from math import inf
 from typing import Final
 
 from shared.catalog.deployments import TIERS, Capability, Catalog, Model, Tier
@@ -10,6 +9,7 @@ from shared.catalog.pricing import worst_case
 from shared.domain.errors import ConfigurationError
 from shared.domain.generation import RequestKind
 from shared.routing.policy import Complexity, Prefer
+from shared.routing.strategies import UNPRICED
 
 TIER_FOR: Final[dict[Complexity, dict[Prefer | None, Tier]]] = {
     Complexity.SIMPLE: {
@@ -71,7 +71,7 @@ def eligible(catalog: Catalog, kind: RequestKind, *, searching: bool) -> list[Mo
     ]
 
 
-def _cost(catalog: Catalog, model: Model, at: datetime) -> float:
+def _cost(catalog: Catalog, model: Model, at: datetime) -> int:
     """Nano-USD of a usual call; unknown prices come last."""
     try:
         return min(
@@ -79,10 +79,10 @@ def _cost(catalog: Catalog, model: Model, at: datetime) -> float:
                 worst_case(each, input_tokens=USUAL_CALL, max_tokens=USUAL_CALL, at=at)
                 for each in catalog.plan(model.id)
             ),
-            default=inf,
+            default=UNPRICED,
         )
     except ConfigurationError:
-        return inf
+        return UNPRICED
 
 
 Scores = Callable[[Catalog, Model, datetime], Sequence[float]]

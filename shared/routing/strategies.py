@@ -13,6 +13,8 @@ PROBED: Final = 0.05
 """The part of jobs that ask a deployment first of which nobody knows how fast it is."""
 UNLIMITED: Final = 10_000
 """Calls at once of a deployment without limits, to compare it with others."""
+UNPRICED: Final = 2**63
+"""Dearer than anything that has a price, in nano-USD."""
 SPACE: Final = 2**64
 
 
@@ -87,8 +89,8 @@ def _by_latency(deployment: Deployment, facts: Facts) -> float:
     return 0.0 if _drawn(facts.job_id, "probe") < PROBED else inf
 
 
-def _by_cost(deployment: Deployment, facts: Facts) -> float:
-    return facts.costs.get(deployment.id, inf)
+def _by_cost(deployment: Deployment, facts: Facts) -> int:
+    return facts.costs.get(deployment.id, UNPRICED)
 
 
 KEYS: Final[dict[Strategy, Key]] = {
