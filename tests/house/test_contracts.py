@@ -27,6 +27,10 @@ PLANTED: Final = {
         "worker/adapters/base.py",
         "worker.adapters.openai",
     ),
+    "A plan is made upwards from what a policy says": (
+        "shared/routing/policy.py",
+        "shared.routing.resolve",
+    ),
     "A request reads downwards through the api": ("api/errors.py", "api.jobs.routes"),
     "Providers are called by their adapters only": ("worker/pipeline/verdict.py", "openai"),
     "The simulator is an independent witness: of ours it knows the domain at most": (
