@@ -1,5 +1,6 @@
 """What would become of a job, over HTTP: no provider is called, nothing is stored."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,7 +141,8 @@ async def explain_plan(request: Request, parts: AnyParts, caller: Writer) -> Pla
         reach, vitals = await read_reach(connection), await read_vitals(connection)
         fleet = await capacity(connection)
     planner = planner_on(parts, caller, reach)
-    plan = planner.plan_anyway(asked)
+    # To count the tokens of a long request would hold up everybody else.
+    plan = await asyncio.to_thread(planner.plan_anyway, asked)
     rooms = await _rooms(parts.meter, plan, fleet)
     moment = Moment(at=planner.ground.at, reach=reach, vitals=vitals, rooms=rooms)
     return _read(Explained(plan, moment), rehearse=asked.rehearse)
