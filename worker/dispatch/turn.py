@@ -104,7 +104,7 @@ class RouteTurns:
         chooser = Chooser(means.catalog, means.fleet, means.clock, means.retries)
         chosen = chooser.choose(room.fitting(self._fair.order(due)), self._plan)
         await self._serve_all(chosen, chooser, turn)
-        if room.refused and not turn.released:
+        if room.refused and not (turn.released or turn.binding):
             turn.waits(0.0, "max_running")
         await self._give_up(chosen.hopeless)
         self._each = min(max(turn.released * 2, SMALLEST_PEEK), means.settings.batch)
