@@ -12,6 +12,7 @@ from tests.adapters.responses import MESSAGE, RESPONSE, THOUGHT, USAGE, calling,
 from tests.adapters.test_openai import REQUEST
 from worker.adapters.base import Adapter, Answer, CallError
 from worker.adapters.responses import ResponsesAdapter
+from worker.adapters.responses_wire import from_wire
 
 
 def event(name: str, **more: Any) -> dict[str, Any]:
@@ -177,3 +178,17 @@ async def test_a_stream_that_goes_wrong_has_its_kind(
     told: list[Delta] = []
     assert (await failure(open_adapter, provider, told)).kind is kind
     assert told == TOLD
+
+
+@pytest.mark.parametrize(
+    "output", [[], [THOUGHT], [{**MESSAGE, "content": []}], [{"type": "web_search_call"}]]
+)
+def test_a_response_that_says_nothing_is_no_answer(output: list[Any]) -> None:
+    with pytest.raises(CallError, match="neither text nor a refusal nor a call") as failed:
+        from_wire(response(output=output))
+    assert failed.value.kind is FailureKind.BAD_RESPONSE
+    assert failed.value.usage is not None, "it is billed all the same"
+    cut = response(
+        output=output, status="incomplete", incomplete_details={"reason": "max_output_tokens"}
+    )
+    assert from_wire(cut).finish_reason is FinishReason.LENGTH
