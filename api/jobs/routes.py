@@ -23,6 +23,7 @@ from api.jobs.schemas import (
     TokenSum,
     body_of,
 )
+from api.jobs.story import JobWithStory, with_story
 from api.jobs.submit import Submission, submit
 from shared.catalog.deployments import REHEARSAL_PREFIX
 from shared.db.cancel import cancel
@@ -151,10 +152,18 @@ async def summary(
     responses=error_responses(404),
 )
 async def get_job(
-    parts: AnyParts, caller: Reader, job_id: JobId, wait: WaitSeconds = 0.0
-) -> JobRead:
-    """With `wait`, the reply comes when the job has ended, or when the time is out."""
-    return await _job_after(parts, caller, job_id, wait)
+    parts: AnyParts,
+    caller: Reader,
+    job_id: JobId,
+    wait: WaitSeconds = 0.0,
+    include: Literal["why"] | None = None,
+) -> JobWithStory | JobRead:
+    """With `wait`, the reply comes when the job has ended, or when the time is out.
+
+    With `include=why` it tells what the job waits for, until when, and its attempts.
+    """
+    job = await _job_after(parts, caller, job_id, wait)
+    return await with_story(parts, caller, job_id) if include else job
 
 
 @router.post(

@@ -107,5 +107,10 @@ def test_a_job_that_has_ended_waits_for_nothing(api: Api) -> None:
         job_id = client.post("/api/v1/jobs", json=job_body()).json()["id"]
         client.post(f"/api/v1/jobs/{job_id}/cancel")
     found = why(api, job_id)
+    with api.client() as client:
+        job = client.get(f"/api/v1/jobs/{job_id}", params={"include": "why"}).json()
+        plain = client.get(f"/api/v1/jobs/{job_id}").json()
+    assert (job["object"], job["waiting"], job["attempts"]) == ("job", None, [])
+    assert {name: each for name, each in job.items() if name in plain} == plain
     assert (found["state"], found["waiting"], found["attempts"]) == ("cancelled", None, [])
     assert found["error"]["kind"] == "cancelled"
