@@ -41,7 +41,10 @@ local function sliding(key, spec)
     local known = seen ~= nil and tonumber(head[4]) == width
     local changed = {}
     local gauge = {name = spec.name, late = spec.kind == 'written'}
-    local bucket = spec.kind == 'spread'
+    local bucket = spec.kind == 'spread' or spec.kind == 'foreseen'
+    -- What is foreseen is mostly too much, and comes back when the call ends: so many calls may
+    -- be on their way in advance.
+    local advance = spec.kind == 'foreseen' and 8 or 0
 
     -- The counts of these slices, as saved and as changed since, and what they are called.
     local function slices_of(first, last)
@@ -107,7 +110,8 @@ local function sliding(key, spec)
 
     local function bucket_wait(need)
         if not bucket then return 0 end
-        return math.max(math.ceil((math.min(need * window, capacity) - level) / refill), 0)
+        local lacking = math.min(need * window, capacity) - level - advance * need * window
+        return math.max(math.ceil(lacking / refill), 0)
     end
 
     local function log_wait(need)
@@ -192,7 +196,9 @@ local function calendar(key, spec)
     return gauge
 end
 
-local KINDS = {spread = sliding, log = sliding, written = sliding, day = calendar}
+local KINDS = {
+    spread = sliding, foreseen = sliding, log = sliding, written = sliding, day = calendar,
+}
 
 -- The gauges that ARGV describes from `first` on, one for each key from `first_key` on; and where
 -- ARGV goes on behind them.

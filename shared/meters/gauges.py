@@ -19,8 +19,9 @@ class Gauge:
 
     name: str
     kind: str
-    """`spread`: a window whose permits come evenly. `log`: a window. `written`: a window of what
-    is counted when it is written. `day`: a calendar day."""
+    """`spread`: a window whose permits come evenly; `foreseen`: the same of what is corrected
+    when the call ends. `log`: a window. `written`: a window of what counts when it is written.
+    `day`: a calendar day."""
     limit: int
     span: int
     """The window; of a day its end, as Unix time."""
@@ -47,9 +48,11 @@ def _all(limits: Limits, midnight: int) -> Iterator[Gauge]:
     yield window("requests")
     yield window("tokens")
     yield window("input_tokens")
-    yield window("output_tokens")
     if limits.counts is Counting.METERED:
+        yield window("output_tokens", "foreseen")
         yield window("output_written", "written")
+    else:
+        yield window("output_tokens")
     each_second = limits.requests_per_second
     yield _sliding("requests_per_second", "spread", each_second, 1.0, limits.short_margin)
     for seconds in limits.short_windows if limits.requests else ():

@@ -28,7 +28,7 @@ in_parts('HDEL', KEYS[3], ids)
 
 -- The estimate of input leans to what is too much: it follows the few that are higher quickly.
 -- What is written is summed against what might have been: sums are what a limit is about.
-local UP, DOWN, LEAST, MOST, FADE, LOSS = 0.3, 0.01, 0.5, 3, 0.98, 20
+local UP, DOWN, LEAST, MOST, FADE, LOSS = 0.3, 0.01, 0.5, 3, 0.97, 3
 local known = redis.call('HMGET', KEYS[4], 'input', 'output', 'most')
 local factor, written, most = tonumber(known[1]), tonumber(known[2]), tonumber(known[3])
 local learned = false
