@@ -62,6 +62,7 @@ class EventStream(StreamingResponse):
     "/{job_id}/events",
     operation_id="watch_job",
     summary="Watch a job",
+    status_code=200,
     response_class=EventStream,
     responses=error_responses(400, 404, 429),
 )
