@@ -95,7 +95,7 @@ async def _queued(connection: AsyncConnection, parts: Parts, place: explain.Plac
     )
     if isinstance(chosen, Nobody):
         return Waiting(reason="no_deployment", detail=chosen.reason)
-    if not chosen and (shut := reach.why_off(everybody) or reach.refused(everybody)):
+    if not chosen and (shut := reach.why_closed(everybody)):
         return Waiting(reason="no_deployment", detail=shut)
     return await _in_line(connection, parts, place, chosen or everybody)
 

@@ -57,12 +57,18 @@ class Reach:
             return None
         return "; ".join(sorted({self.why_not_ready(provider) for provider in asked.values()}))
 
-    def why_off(self, plan: Iterable[Deployment]) -> str | None:
-        """Why the providers of these are switched off; None where one of them is on."""
-        asked = sorted({deployment.provider.id for deployment in plan})
-        if not asked or not set(asked) <= self.off.keys():
-            return None
-        return "; ".join(f"provider {each} is disabled by {self.off[each]}" for each in asked)
+    def why_closed(self, plan: Iterable[Deployment]) -> str | None:
+        """Why work can be released to none of these; None where one only waits for a worker."""
+        asked = {deployment.provider.id: deployment.provider for deployment in plan}
+        told = []
+        for name, provider in sorted(asked.items()):
+            if name in self.off:
+                told.append(f"provider {name} is disabled by {self.off[name]}")
+            elif self.ready(provider) is False:
+                told.append(self.why_not_ready(provider))
+            else:
+                return None
+        return "; ".join(dict.fromkeys(told)) or "no provider of the catalog serves it"
 
 
 async def read_reach(connection: AsyncConnection) -> Reach:

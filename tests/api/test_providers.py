@@ -112,7 +112,8 @@ def test_an_admin_switches_a_provider_off_and_on_for_all(api: Api) -> None:
         assert job.status_code == 202, job.text
         waiting = plain.get(f"{job.json()['status_url']}/why").json()["waiting"]
         assert (waiting["reason"], waiting["detail"]) == (
-            "no_deployment", "who could take it is disabled or has no credential",
+            "no_deployment",
+            f"no address; provider openai is disabled by key_{admin.split('_')[2]}: unpaid",
         )  # fmt: skip
         models = plain.get("/api/v1/models").json()["data"]
         assert [each["callable"] for each in models if each["id"] == "gpt-4.1-mini"] == [False]
@@ -120,7 +121,8 @@ def test_an_admin_switches_a_provider_off_and_on_for_all(api: Api) -> None:
         assert (on["enabled"], on["callable"], on["disabled"], on["why_not"]) == (
             True, True, None, None,
         )  # fmt: skip
-        assert plain.get(f"{job.json()['status_url']}/why").json()["waiting"]["reason"] == "turn"
+        waiting = plain.get(f"{job.json()['status_url']}/why").json()["waiting"]
+        assert waiting["deployment"] == "openai/gpt-4.1-mini"
 
 
 def test_a_model_whose_only_provider_is_off_says_by_whom_and_why(api: Api) -> None:

@@ -133,11 +133,11 @@ async def test_a_used_up_quota_switches_off_once_and_a_person_switches_on(life: 
         reach = await read_reach(connection)
         assert not reach.open(openai.provider)
         said = "provider openai is disabled by worker: insufficient_quota"
-        assert reach.why_off([openai]) == said
-        assert reach.why_off([openai, azure]) is None
+        assert reach.why_closed([openai]) == said
+        assert reach.why_closed([openai, azure]) is None
         await switch(connection, "openai", enabled=True, reason=None, by="key_1")
         assert (await read_reach(connection)).open(openai.provider)
         await switch(connection, "openai", enabled=False, reason="ours", by="key_1")
         assert not await exhausted(connection, "openai", "theirs")
         reach = await read_reach(connection)
-        assert reach.why_off([openai]) == "provider openai is disabled by key_1: ours"
+        assert reach.why_closed([openai]) == "provider openai is disabled by key_1: ours"
