@@ -96,7 +96,7 @@ async def test_nothing_is_refused_and_the_quota_is_used(
     rested: Meter, redis: Redis, name: str
 ) -> None:
     counts, limits, arrive = RULES_OF_PROVIDERS[name]
-    place = deployment(counts=counts, window=WINDOW, margin=MARGIN, **limits)
+    place = deployment("m", counts=counts, window=WINDOW, margin=MARGIN, **limits)
     strict, began = Strict(limits), monotonic()
     async with asyncio.TaskGroup() as calls:
         while monotonic() < began + WINDOWS * WINDOW:
