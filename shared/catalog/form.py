@@ -5,8 +5,16 @@ from typing import Any, Final
 
 import orjson
 
+from shared.catalog.opaque import may_return
 from shared.catalog.schemas import mistake_in
-from shared.domain.conversation import FilePart, ImagePart, Message, Role
+from shared.domain.conversation import (
+    FilePart,
+    ImagePart,
+    Message,
+    OpaquePart,
+    Role,
+    TextPart,
+)
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest, NamedTool, RequestKind, ToolMode
 from shared.domain.places import path_of
@@ -80,7 +88,10 @@ def _require_turn(path: str, message: Message, called: set[str]) -> None:
             raise _wrong(f"{path}.tool_calls[{place}].arguments", "it is not a JSON object's text")
         called.add(call.id)
     _require_call(f"{path}.tool_call_id", message, called)
-    for where, part in _addressed(path, message):
+    for where, part in _parts(path, message):
+        if isinstance(part, OpaquePart):
+            _require_answered(where, message, part)
+            continue
         if not part.url.startswith(ADDRESSES):
             raise _wrong(f"{where}.url", f"it must begin with {' or '.join(ADDRESSES)}")
         if part.url.lower().startswith(FILES_OF_GOOGLE):
@@ -98,10 +109,19 @@ def _require_call(path: str, message: Message, called: set[str]) -> None:
         raise _wrong(path, "only a turn of the role tool answers a call")
 
 
-def _addressed(path: str, message: Message) -> Iterator[tuple[str, ImagePart | FilePart]]:
+def _require_answered(path: str, message: Message, part: OpaquePart) -> None:
+    """What only one wire understands is the model's own, and comes back in its own turn."""
+    if message.role is not Role.ASSISTANT:
+        raise _wrong(path, "only the assistant's turn has opaque parts")
+    if not may_return(part):
+        raise _wrong(f"{path}.data", f"no answer of the wire {part.wire} has such a part")
+
+
+def _parts(path: str, message: Message) -> Iterator[tuple[str, ImagePart | FilePart | OpaquePart]]:
+    """What is more than text, and where it stands."""
     if not isinstance(message.content, str):
         for place, part in enumerate(message.content):
-            if isinstance(part, ImagePart | FilePart):
+            if not isinstance(part, TextPart):
                 yield f"{path}.content[{place}]", part
 
 

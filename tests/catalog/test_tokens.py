@@ -297,4 +297,6 @@ def test_what_only_another_wire_is_told_refuses_nothing() -> None:
     said = (thought, TextPart(text="hi"))
     claude = CATALOG.models["claude-haiku-4-5"]
     assert least_input(chat(said), claude) == least_input(chat("hi"), claude)
-    assert fit(CATALOG, replace(chat(said), model=claude.id, max_tokens=1)).input_tokens
+    turns = (Message(role=Role.ASSISTANT, content=said),)
+    asked = GenerationRequest(model=claude.id, messages=turns, max_tokens=1)
+    assert fit(CATALOG, asked).input_tokens

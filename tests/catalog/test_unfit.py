@@ -196,12 +196,12 @@ def test_who_came_into_the_catalog_later_gets_only_what_it_has_a_place_for() -> 
     openai = CATALOG.providers["openai"]
     both = request(web_search=True, seed=1)
     assert as_taken(request(seed=1), openai) == (request(seed=1), frozenset())
-    assert as_taken(both, openai) == (both, {"web_search"})
+    assert as_taken(both, openai) == (both, frozenset({"web_search"}))
     wished = replace(both, drop_unsupported=True)
     assert as_taken(wished, openai) == (replace(wished, web_search=False), frozenset())
     blind = replace(openai, unsupported=("images",))
     seen = request(messages=spoken(IMAGE), web_search=True, drop_unsupported=True)
-    assert as_taken(seen, blind) == (replace(seen, web_search=False), {"images"})
+    assert as_taken(seen, blind) == (replace(seen, web_search=False), frozenset({"images"}))
 
 
 def test_a_model_that_searches_for_every_answer_is_asked_to_where_that_can_be_said(
@@ -239,3 +239,39 @@ def test_a_file_that_this_installation_would_open_for_anybody_is_refused(
     error = refused(request(model, messages=spoken({"type": kind, "url": url})))
     assert error.field == "messages[0].content[1].url"
     assert why in error.message
+
+
+GIVEN: Final = [
+    ("anthropic", {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}),
+    ("anthropic", {"type": "web_search_tool_result", "tool_use_id": "x", "content": []}),
+    ("openai-responses", {"type": "reasoning", "encrypted_content": "gAAA", "summary": []}),
+    ("openai-responses", {"type": "function_call", "call_id": "c", "name": "f", "arguments": ""}),
+    ("gemini", {"text": "Hm.", "thought": True, "thoughtSignature": "b25l"}),
+    ("a-wire-of-tomorrow", {"type": "image"}),
+]
+SMUGGLED: Final = [
+    ("anthropic", {"type": "image", "source": {"type": "url", "url": "http://10.0.0.1/"}}),
+    ("anthropic", {"type": "tool_result", "content": [{"type": "image"}]}),
+    ("openai-responses", {"type": "message", "role": "user", "content": [{"image_url": "x"}]}),
+    ("openai-responses", {"type": "function_call_output", "output": [{"image_url": "x"}]}),
+    ("openai-responses", {"type": "item_reference", "id": "msg_of_others"}),
+    ("gemini", {"fileData": {"fileUri": "gs://bucket-of-others/a.pdf"}}),
+]
+
+
+def turn(role: str, wire: str, data: dict[str, Any]) -> list[dict[str, Any]]:
+    opaque = {"type": "opaque", "wire": wire, "data": data}
+    return [*SAID, {"role": role, "content": [opaque]}, *SAID]
+
+
+@pytest.mark.parametrize(("wire", "data"), GIVEN)
+def test_what_a_model_gave_goes_back_to_it(wire: str, data: dict[str, Any]) -> None:
+    asked = request(messages=turn("assistant", wire, data))
+    assert fit(CATALOG, asked).request.messages[1].parts
+    assert refused(request(messages=turn("user", wire, data))).field == "messages[1].content[0]"
+
+
+@pytest.mark.parametrize(("wire", "data"), SMUGGLED)
+def test_nothing_to_fetch_comes_as_a_part_of_an_answer(wire: str, data: dict[str, Any]) -> None:
+    error = refused(request(messages=turn("assistant", wire, data)))
+    assert error.field == "messages[1].content[0].data"
