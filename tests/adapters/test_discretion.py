@@ -3,12 +3,14 @@
 import pytest
 from pydantic import SecretStr
 
+from shared.domain.conversation import Message, Role
 from shared.domain.failure import FailureKind
+from shared.domain.generation import GenerationRequest
 from tests.adapters.canned import Canned
 from tests.adapters.conftest import Open
 from tests.adapters.test_openai import REQUEST
 from worker.adapters.base import CallError
-from worker.adapters.discretion import Discreet, scrubbed
+from worker.adapters.discretion import Discreet, scrubbed, unquoted
 
 KEY = "plain-words-are-a-key"
 
@@ -60,3 +62,23 @@ async def test_errors_of_every_kind_are_scrubbed(
     for failed in (called.value, checked.value):
         assert failed.message == str(failed) == f"{status}: No: [hidden] and [hidden]"
         assert isinstance(failed.kind, FailureKind)
+
+
+PROMPT = "Dear doctor, my name is Ann Example and since Monday I have had a fever."
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (f"400: cannot read {PROMPT!r} at all", "400: cannot read '[hidden]' at all"),
+        (f"400: near {PROMPT[10:60]!r}", "400: near '[hidden]'"),
+        (f"{PROMPT[5:50]}|{PROMPT[:33]}", "[hidden]|[hidden]"),
+        (f"400: {PROMPT[:20]!r} is a word", f"400: {PROMPT[:20]!r} is a word"),
+        ("429: Slower, try again in 6ms; so it is.", "429: Slower, try again in 6ms; so it is."),
+    ],
+)  # fmt: skip
+def test_an_error_does_not_quote_the_prompt(said: str, told: str) -> None:
+    spoken = (Message(role=Role.USER, content=f"Hello. {PROMPT}"),)
+    assert unquoted(said, GenerationRequest(model="m", messages=spoken)) == told
+    assert unquoted(said, GenerationRequest(model="m", prompt=PROMPT)) == told
+    assert unquoted(said, GenerationRequest(model="m", input=("x", PROMPT))) == told

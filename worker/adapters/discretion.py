@@ -1,6 +1,7 @@
 """What a provider says of a failure, without the secrets that it quotes."""
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from pydantic import SecretStr
@@ -11,6 +12,12 @@ from worker.adapters.base import Adapter, Answer, CallError, Told
 HIDDEN: Final = "[hidden]"
 SHORTEST: Final = 6
 """Characters of a credential that is looked for; a shorter one is a word such as `none`."""
+QUOTE: Final = 32
+"""Characters of the request that may not stand in an error one after another."""
+PIECE: Final = QUOTE // 2
+"""A quotation holds one such piece at least, wherever the pieces begin."""
+MOST_SEARCHED: Final = 16_384
+"""Characters of one text: nobody waits while it is searched."""
 SECRETS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -61,6 +68,7 @@ class Discreet:
                 request, model=model, attempt_id=attempt_id, timeout=timeout, told=told
             )
         except CallError as error:
+            error.message = unquoted(error.message, request)
             self._hush(error)
             raise
 
@@ -89,3 +97,37 @@ def scrubbed(text: str, key: str = "") -> str:
     for secret in SECRETS:
         text = secret.sub(HIDDEN, text)
     return text
+
+
+def unquoted(text: str, request: GenerationRequest) -> str:
+    """The text without what it quotes at length of the request: an error outlives its payload."""
+    said = [each[:MOST_SEARCHED] for each in _texts(request) if len(each) >= QUOTE]
+    place = 0
+    while place + PIECE <= len(text):
+        source = next((each for each in said if text[place : place + PIECE] in each), None)
+        if source is None:
+            place += PIECE
+            continue
+        first, end = _grown(text, place, source)
+        if end - first >= QUOTE:
+            text = text[:first] + HIDDEN + text[end:]
+            end = first + len(HIDDEN)
+        place = end
+    return text
+
+
+def _grown(text: str, place: int, source: str) -> tuple[int, int]:
+    """How far the piece at this place goes on in the source, to both sides."""
+    first, end = place, place + PIECE
+    while end < len(text) and text[first : end + 1] in source:
+        end += 1
+    while first and text[first - 1 : end] in source:
+        first -= 1
+    return first, end
+
+
+def _texts(request: GenerationRequest) -> Iterator[str]:
+    for message in request.messages:
+        yield message.text
+    yield request.prompt or ""
+    yield from (request.input,) if isinstance(request.input, str) else request.input or ()
