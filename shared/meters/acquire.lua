@@ -69,15 +69,15 @@ for i = first, #ARGV, stride do
     if wait > 0 then break end
     if free <= 0 then binding = free_name end
     if free <= 0 or ARGV[4] == 'look' then break end
-    local taken = {}
+    local taken, stood = {}, {}
     for j, gauge in ipairs(gauges) do
         gauge.take(needs[j])
-        taken[gauge.name] = needs[j]
+        taken[gauge.name], stood[gauge.name] = needs[j], gauge.stands()
     end
     free, granted = free - 1, granted + 1
     slots[2 * granted - 1], slots[2 * granted] = expiry, ARGV[i]
     records[2 * granted - 1] = ARGV[i]
-    records[2 * granted] = cmsgpack.pack(now, ARGV[i + 1], ARGV[i + 2], taken)
+    records[2 * granted] = cmsgpack.pack(now, ARGV[i + 1], ARGV[i + 2], taken, stood)
     if probing then
         shut = now + tonumber(ARGV[5])
         redis.call('HSET', KEYS[6], 'probe', ARGV[i], 'probe_until', whole(shut))

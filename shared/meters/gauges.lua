@@ -134,14 +134,14 @@ local function sliding(key, spec)
 
     function gauge.correct(at, delta) add(math.floor(at / width), delta) end
 
-    -- The provider counted more than we did: others use the same quota. What it said speaks of
-    -- the time of the request; so much of that as can be in the window still is compared.
-    function gauge.observe(at, remaining)
+    -- What it has had, for `observe`.
+    function gauge.stands() return used end
+
+    -- The provider counted more than we did: others use the same quota. Nobody knows whether it
+    -- speaks of the request's time, when we stood at `stood`, or of now: only what is above both.
+    function gauge.observe(at, stood, remaining)
         local slice = math.floor(at / width)
-        local theirs = (limit - remaining) * math.max(0, 1 - (now - at) / counted)
-        local ours = used
-        for _, count in ipairs((slices_of(slice + 1, current))) do ours = ours - count end
-        local missing = math.ceil(theirs - ours)
+        local missing = limit - remaining - math.max(stood, used)
         if missing * 100 <= limit or slice < current - SLICES then return end
         changed[slice] = (changed[slice] or 0) + missing
         used = used + missing
@@ -182,6 +182,7 @@ local function calendar(key, spec)
     function gauge.known() return true end
     function gauge.refill() end
     function gauge.observe() end
+    function gauge.stands() return used end
     function gauge.clip(need) return need end
     function gauge.wait(need) return used + need > limit and midnight + slack - now or 0 end
     function gauge.take(need) add(now, need) end

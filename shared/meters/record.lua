@@ -33,6 +33,7 @@ local function hear_of_probe(outcome)
     end
 end
 
+-- The sums of the window; what is older is dropped.
 local function too_many_failed()
     local sums = {ok = 0, failed = 0}
     for name, value in pairs(state) do
@@ -47,15 +48,19 @@ local function too_many_failed()
     return calls >= tonumber(ARGV[1]) and sums.failed * THOUSAND >= calls * tonumber(ARGV[2])
 end
 
+local changed = false
 for i = 7, #ARGV, 2 do
     local outcome = ARGV[i + 1]
-    if state.open_until then
-        if ARGV[i] == state.probe then hear_of_probe(outcome) end
-    elseif outcome ~= 'nothing' then
+    if state.open_until and ARGV[i] == state.probe then
+        hear_of_probe(outcome)
+        changed = true
+    elseif not state.open_until and outcome ~= 'nothing' then
         count(outcome)
-        if outcome == 'failed' and too_many_failed() then open_again() end
+        changed = true
     end
 end
+if not changed then return 0 end
+if not state.open_until and too_many_failed() then open_again() end
 
 redis.call('DEL', KEYS[1])
 local fields = {}

@@ -51,7 +51,7 @@ end
 for n, record in ipairs(records) do
     if record then
         local i = first + (n - 1) * stride
-        local at, input, output, taken = cmsgpack.unpack(record)
+        local at, input, output, taken, stood = cmsgpack.unpack(record)
         learn_input(tonumber(ARGV[i + 1]), tonumber(input))
         learn_output(tonumber(ARGV[i + 2]), tonumber(output))
         for j, gauge in ipairs(gauges) do
@@ -67,7 +67,7 @@ for n, record in ipairs(records) do
             end
             local remaining = tonumber(ARGV[left + j])
             if ARGV[i] == told and remaining >= 0 and gauge.known() then
-                gauge.observe(at, remaining)
+                gauge.observe(at, stood[gauge.name] or 0, remaining)
             end
         end
     end

@@ -212,3 +212,19 @@ async def test_a_limit_that_is_new_to_a_busy_deployment_starts_empty(rested: Met
     place = deployment(requests=1000, tokens=5000, window=100)
     grant = await rested.acquire(place, QUEUE, PLENTY, wants(1))
     assert (grant.granted, grant.binding) == (0, "tokens")
+
+
+async def test_what_the_provider_says_of_our_own_calls_is_nothing_new(
+    rested: Meter, redis: Redis
+) -> None:
+    """Whether it speaks of the time of the request or of the time of its answer."""
+    place = deployment(tokens=100, window=0.2)
+    early = wants(1, 50)
+    await rested.acquire(place, QUEUE, PLENTY, early)
+    await asyncio.sleep(0.25)
+    late = wants(1, 10)
+    while not (await rested.acquire(place, QUEUE, PLENTY, late)).granted:
+        await asyncio.sleep(0.01)
+    await rested.settle([ended(early[0], place, remaining=used(tokens=50))])
+    await rested.settle([ended(late[0], place, remaining=used(tokens=90))])
+    assert await counted(redis, place, "tokens") == 10
