@@ -18,6 +18,7 @@ from api.account import limits as tenant_limits
 from api.account import routes as account
 from api.admission.backlog import Backlog
 from api.admission.requests import RequestLimits
+from api.bodies import Described
 from api.catalog import models, providers
 from api.deps import Parts
 from api.jobs import events, explain
@@ -51,7 +52,7 @@ def create() -> FastAPI:
 
 def create_app(settings: Settings) -> FastAPI:
     """The app over these settings; it connects when it starts."""
-    app = FastAPI(
+    app = Described(
         title="Promptmill",
         version=version("promptmill"),
         description=DESCRIPTION,

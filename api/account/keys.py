@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.bodies import body_of
 from api.deps import AnyParts, caller_with
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
@@ -96,12 +97,7 @@ async def list_keys_route(parts: AnyParts, caller: Admin) -> KeyList:
     operation_id="create_key",
     summary="Create a key",
     responses=error_responses(400),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": KeyCreate.model_json_schema()}},
-        }
-    },
+    openapi_extra=body_of(KeyCreate),
 )
 async def create_key_route(request: Request, parts: AnyParts, caller: Admin) -> KeyCreated:
     """For the caller's tenant; the reply is the only place where the key stands in clear."""

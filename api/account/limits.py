@@ -6,6 +6,7 @@ import structlog
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.bodies import body_of
 from api.deps import AnyParts, caller_with
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
@@ -57,12 +58,7 @@ async def get_limits(parts: AnyParts, _: Operator, name: Name) -> TenantLimitsRe
     operation_id="change_tenant_limits",
     summary="Change the limits of a tenant",
     responses=error_responses(400, 404),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": LimitChanges.model_json_schema()}},
-        }
-    },
+    openapi_extra=body_of(LimitChanges),
 )
 async def patch_limits(
     request: Request, parts: AnyParts, caller: Operator, name: Name

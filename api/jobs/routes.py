@@ -6,11 +6,13 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import AwareDatetime
 
+from api.bodies import body_of
 from api.deps import AnyParts, Parts, Reader, Writer
 from api.errors import error_responses
 from api.jobs.find import find_job
 from api.jobs.parse import LineError, parse_as, parse_json, split_lines
 from api.jobs.schemas import (
+    JOB_EXAMPLE,
     BulkAccepted,
     BulkItem,
     BulkLine,
@@ -21,7 +23,6 @@ from api.jobs.schemas import (
     JobSummary,
     LaneName,
     TokenSum,
-    body_of,
 )
 from api.jobs.story import JobWithStory, with_story
 from api.jobs.submit import Submission, submit
@@ -45,7 +46,7 @@ JobId = Annotated[str, Path(max_length=64, examples=["job_06gvp37aldqhh801vvaql8
     operation_id="submit_job",
     summary="Submit a job",
     responses=error_responses(400, 409, 413, 422),
-    openapi_extra=body_of(JobSubmit, "application/json"),
+    openapi_extra=body_of(JobSubmit, example=JOB_EXAMPLE),
 )
 async def submit_job(
     request: Request,
@@ -78,7 +79,7 @@ async def submit_job(
     operation_id="submit_jobs",
     summary="Submit up to 1000 jobs, all or none",
     responses=error_responses(400, 409, 413, 422),
-    openapi_extra=body_of(BulkLine, "application/x-ndjson"),
+    openapi_extra=body_of(BulkLine, "application/x-ndjson", JOB_EXAMPLE),
 )
 async def submit_jobs(request: Request, parts: AnyParts, caller: Writer) -> BulkAccepted:
     """One JSON object a line; an error names the line."""

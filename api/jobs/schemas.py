@@ -65,14 +65,6 @@ class BulkLine(JobSubmit):
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
 
 
-def body_of(shape: type[JobSubmit], media_type: str) -> dict[str, Any]:
-    """The body's place in OpenAPI; it is parsed by hand, for exact and early refusals."""
-    schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    content = {"schema": schema, "example": JOB_EXAMPLE}
-    return {"requestBody": {"required": True, "content": {media_type: content}}}
-
-
 class Cost(BaseModel):
     """Money, exact."""
 

@@ -9,10 +9,11 @@ from typing import Final
 from fastapi import APIRouter, Request
 from redis.exceptions import RedisError
 
+from api.bodies import body_of
 from api.deps import AnyParts, Writer
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
-from api.jobs.schemas import Cost, JobSubmit, body_of
+from api.jobs.schemas import JOB_EXAMPLE, Cost, JobSubmit
 from api.routing.plans import planner_on
 from api.routing.schemas import (
     CandidateRead,
@@ -132,7 +133,7 @@ class Explained:
     operation_id="explain_plan",
     summary="Who would be asked, and why",
     responses=error_responses(400, 413),
-    openapi_extra=body_of(JobSubmit, "application/json"),
+    openapi_extra=body_of(JobSubmit, example=JOB_EXAMPLE),
 )
 async def explain_plan(request: Request, parts: AnyParts, caller: Writer) -> PlanRead:
     """The plan of a job: candidates with reasons, standing and cost; who is refused, and why."""

@@ -6,6 +6,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
+from api.bodies import body_of
 from api.deps import AnyParts, Reader, caller_with
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
@@ -44,12 +45,7 @@ async def get_policy(parts: AnyParts, caller: Reader) -> PolicyRead:
     operation_id="set_policy",
     summary="Set the policy of your jobs",
     responses=error_responses(400),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": Policy.model_json_schema()}},
-        }
-    },
+    openapi_extra=body_of(Policy),
 )
 async def set_policy(request: Request, parts: AnyParts, caller: Admin) -> PolicyRead:
     """It replaces the one before and counts for what is submitted some seconds later."""
