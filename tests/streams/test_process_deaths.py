@@ -183,3 +183,24 @@ async def test_a_worker_that_stops_in_order_ends_the_log_of_what_it_gives_back(
     await watching
     assert watcher.text == watcher.job["result"]["content"] != ""
     assert watcher.rewinds == ["new_attempt"]
+
+
+async def test_a_job_that_is_cancelled_amid_its_answer_ends_its_stream(
+    fleet: Fleet, stage: Stage
+) -> None:
+    mill = fleet.mill
+    await mill.start_simulator(**{"latency-ms": 50})
+    await mill.script({"do": {"slow_bytes": 2.0}})
+    await mill.start_worker(slots=50)
+    reply = await stage.client.post("/api/v1/jobs", json=streamed_body(1))
+    watcher, watching = stage.watcher(reply.json()["id"])
+    await has_heard(watcher, "x")
+    (await stage.client.post(f"/api/v1/jobs/{watcher.job_id}/cancel")).raise_for_status()
+    await watching
+    assert (watcher.job["state"], watcher.rewinds) == ("cancelled", []), "the log told its end"
+
+    async def let_go() -> bool:
+        return (await mill.stats())["in_flight"] == 0
+
+    await eventually("the call is hung up", let_go)
+    await mill.check([watcher.job_id])
