@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from threading import Lock
 from typing import Any, Final
 
 import orjson
@@ -31,6 +32,7 @@ TEXTS: Final = tuple(
 """Documents that are read as they are."""
 
 _at_hand: set[Encoding] = set()
+_loading = Lock()
 
 
 def count_input(request: GenerationRequest, model: Model) -> int:
@@ -81,9 +83,12 @@ def at_hand(models: Iterable[Model]) -> bool:
 
 
 def _counts(texts: Sequence[str], encoding: Encoding) -> Iterator[int]:
-    counts = toktok.batch_count(texts, encoding)
-    _at_hand.add(encoding)
-    return iter(counts)
+    if encoding not in _at_hand:
+        # Each thread that loads it would keep its own 50 MB for a while.
+        with _loading:
+            toktok.batch_count((), encoding)
+            _at_hand.add(encoding)
+    return iter(toktok.batch_count(texts, encoding))
 
 
 def _family(model: Model) -> Family:

@@ -1,7 +1,10 @@
 """Tokens: exactly as OpenAI counts text, and never too few of anything else."""
 
 import base64
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event, Semaphore
 from typing import Any, Final
 
 import orjson
@@ -136,6 +139,26 @@ def test_a_text_to_openai_is_counted_by_the_encoding_of_its_family(
     ]  # fmt: skip
     assert least_input(asked, called) == tokens_of(tamil, encoding)
     assert at_hand([called, MINI])
+
+
+def test_a_vocabulary_is_loaded_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.catalog.tokens._at_hand", set())
+    loading, together, real = Semaphore(1), Event(), toktok.batch_count
+
+    def count(texts: Sequence[str], encoding: str) -> list[int]:
+        if texts:
+            return real(texts, encoding)
+        if not loading.acquire(blocking=False):
+            together.set()
+        together.wait(0.1)
+        loading.release()
+        return []
+
+    monkeypatch.setattr("toktok.batch_count", count)
+    with ThreadPoolExecutor(4) as threads:
+        counts = set(threads.map(lambda _: count_input(chat("hi"), MINI), range(4)))
+    assert len(counts) == 1
+    assert not together.is_set()
 
 
 def test_a_model_under_another_name_is_counted_as_what_it_is_priced_as() -> None:
