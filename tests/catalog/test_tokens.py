@@ -147,7 +147,7 @@ def test_a_vocabulary_is_loaded_by_one_thread_at_a_time(monkeypatch: pytest.Monk
 
     def count(texts: Sequence[str], encoding: str) -> list[int]:
         if texts:
-            return real(texts, encoding)
+            return list(real(texts, encoding))
         if not loading.acquire(blocking=False):
             together.set()
         together.wait(0.1)
