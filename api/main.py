@@ -27,7 +27,7 @@ from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
 from api.middleware import ByteCap, RequestIds
 from api.routing import explain as plans
-from api.routing import usual
+from api.routing import listed, usual
 from shared.collector import spare_what_stays
 from shared.configuration import configuration_or_exit, current_catalog
 from shared.db.engine import Database
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.leaving = False
     accounts = (account, keys, tenant_limits, usual)
-    for room in (jobs, events, explain, plans, *accounts, models, providers, health):
+    for room in (jobs, events, explain, plans, *accounts, models, listed, providers, health):
         app.include_router(room.router)
     errors.install(app)
     caps = {jobs.BULK_PATH: settings.api.max_bulk_bytes}

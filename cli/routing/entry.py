@@ -1,11 +1,13 @@
-"""The word `explain`."""
+"""The words `explain` and `routes`."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import orjson
 import typer
 
 from cli.errors import InputError
+from cli.jobs.show import table
 from cli.jobs.submit import read_prompt
 from cli.local.environment import Surroundings
 from cli.output import AsJson, print_json
@@ -19,6 +21,7 @@ from cli.server.address import Server
 from cli.server.options import on_a_server, talk
 
 PATH: Final = "/api/v1/explain"
+ROUTES: Final = "/api/v1/routes"
 EXAMPLES: Final = """
 Examples:
 
@@ -76,6 +79,19 @@ def explain(  # noqa: PLR0913 - each is an option
         print_json([plan])
         return
     for line in plan_lines(plan):
+        typer.echo(line)
+
+
+@app.command(epilog="Examples:\n\n  promptmill routes\n\n  promptmill routes --json")
+@on_a_server
+def routes(server: Server, *, as_json: AsJson = False) -> None:
+    """List the routes that a job can name in place of a model, with their policies."""
+    found = talk(server, lambda api: api.get(ROUTES))["data"]
+    if as_json:
+        print_json(found)
+        return
+    rows = ((each["id"], orjson.dumps(each["policy"]).decode()) for each in found)
+    for line in table(rows, ("ROUTE", "POLICY")):
         typer.echo(line)
 
 

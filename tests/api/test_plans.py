@@ -217,3 +217,10 @@ def test_a_tenants_policy_is_checked_before_it_holds(api: Api) -> None:
             ({"tier": "middle"}, "tier"),
         ):
             assert client.put("/api/v1/policy", json=policy).json()["error"]["field"] == field
+
+
+def test_the_routes_are_listed_with_their_policies(api: Api) -> None:
+    with api.client() as client:
+        listed = client.get("/api/v1/routes").json()["data"]
+    policies = {each["id"]: each["policy"] for each in listed}
+    assert policies["cheap"] == {"complexity": "auto", "prefer": "cost"}

@@ -105,3 +105,9 @@ def test_a_file_is_answered_by_a_route(serving: Command) -> None:
     unkeyed = serving("run", "asks.jsonl", "--model", "smart", "-o", "real.jsonl")
     assert unkeyed.returncode == 2
     assert "and smart needs it" in unkeyed.stderr
+
+
+def test_the_routes_are_listed(serving: Command) -> None:
+    header, *rows = serving("routes").stdout.splitlines()
+    assert header.split() == ["ROUTE", "POLICY"]
+    assert [row.split()[0] for row in rows] == ["best", "cheap", "fast", "smart"]

@@ -2,6 +2,9 @@
 
 import json
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from shared.domain.failure import FailureKind
 from shared.routing.stored import Fallback, StoredPolicy, Strategy
 
@@ -67,3 +70,28 @@ def test_what_has_its_default_is_not_stored() -> None:
     plain = StoredPolicy(candidates=("a/m",))
     assert plain.to_json() == {"candidates": ["a/m"]}
     assert StoredPolicy.from_json(plain.to_json()) == plain
+
+
+NAMES = st.lists(st.sampled_from(["a/m", "b/m", "c/m", "d/m"]), unique=True).map(tuple)
+POLICIES = st.builds(
+    StoredPolicy,
+    candidates=NAMES.filter(bool),
+    fallbacks=st.dictionaries(st.sampled_from(Fallback), NAMES.filter(bool)),
+    max_tries=st.none() | st.integers(1, 3),
+)
+
+
+@given(POLICIES, st.lists(st.sampled_from(FailureKind), min_size=20, max_size=20))
+def test_a_job_meets_only_its_own_deployments_and_none_too_often(
+    policy: StoredPolicy, failures: list[FailureKind]
+) -> None:
+    tried: list[str] = []
+    for failure in failures:
+        choices = policy.choices(tried, failure if tried else None)
+        assert set(choices) <= set(policy.deployments())
+        assert len(set(choices)) == len(choices)
+        if not choices:
+            assert policy.max_tries is not None
+            return
+        tried.append(choices[0])
+        assert policy.max_tries is None or tried.count(choices[0]) <= policy.max_tries
