@@ -200,7 +200,7 @@ async def test_a_job_that_is_cancelled_amid_its_answer_ends_its_stream(
     assert (watcher.job["state"], watcher.rewinds) == ("cancelled", []), "the log told its end"
 
     async def let_go() -> bool:
-        return (await mill.stats())["in_flight"] == 0
+        return int((await mill.stats())["in_flight"]) == 0
 
     await eventually("the call is hung up", let_go)
     await mill.check([watcher.job_id])
