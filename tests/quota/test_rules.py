@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from statistics import fmean, median
+from statistics import fmean
 from typing import Final
 
 import pytest
@@ -16,13 +16,15 @@ from tests.quota.arrivals import arrivals, jitter
 from tests.quota.matrix import OTHERWISE_BIND, REQUESTS_BIND, TOKENS_BIND
 from tests.quota.rules import JITTER, Rule, enforce, naive_refusals, overlay, shares
 
-WINDOWS: Final = 7
+WINDOWS: Final = 8
 RUNS: Final = 3
 WORKERS: Final = 2
 SLOTS: Final = 100
 """Of each worker: more than any of these quotas needs."""
-SLACK: Final = 0.02
-"""What a window of so few requests may miss of the reachable part."""
+STALLED: Final = 2
+"""Windows that are left out, the least ones."""
+SLACK: Final = 0.025
+"""What windows of so few requests may miss of the reachable part: 94 % are demanded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,9 @@ async def test_each_rule_is_used_to_its_end_and_never_exceeded(
     for rule in rules:
         used = measured.shares[rule.account]
         assert len(used) >= WINDOWS - 2, (rule.account, used)
-        # The median: a neighbour on the same cores may stall all of us for a window or two.
-        assert median(used) >= rule.reachable - SLACK, (rule.account, used)
-        assert fmean(used) >= rule.reachable - 3 * SLACK, (rule.account, used)
+        # A neighbour on the same cores may stall all of us for a window or two.
+        calm = sorted(used)[STALLED:]
+        assert fmean(calm) >= rule.reachable - SLACK, (rule.account, used)
 
 
 async def _on_a_still_machine(servers: Servers, redis_url: str, rules: Sequence[Rule]) -> Measured:

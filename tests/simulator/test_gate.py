@@ -12,6 +12,13 @@ from simulator.gate import Gate, PacificDay
 from simulator.limits import Limits
 from tests.simulator.process import MODEL, PLAIN, Simulator, running_simulator
 
+ASKED = [{"role": "user", "content": "Why tea?"}]
+KEYS = {
+    "authorization": "Bearer none",
+    "anthropic-version": "2023-06-01",
+    "x-goog-api-key": "none",
+}
+
 
 class Clock:
     """A wall clock that a test sets."""
@@ -135,6 +142,48 @@ async def test_openai_tells_who_grows_too_fast_to_slow_down(simulator: Simulator
         await simulator.ask()
     assert (caught.value.status_code, caught.value.code) == (503, "slow_down")
     assert int(caught.value.response.headers["retry-after"]) == 60
+
+
+async def refused(simulator: Simulator, path: str, body: Any) -> httpx2.Response:
+    """The refusal of a plain call with every wire's key."""
+    async with httpx2.AsyncClient(**PLAIN) as bare:
+        return await bare.post(f"{simulator.url}{path}", json=body, headers=KEYS)
+
+
+async def test_anthropic_tells_who_grows_too_fast_by_a_code(simulator: Simulator) -> None:
+    await simulator.limit(ramp=1)
+    body = {"model": "claude-haiku-4-5", "max_tokens": 9, "messages": ASKED}
+    reply = await refused(simulator, "/anthropic/v1/messages", body)
+    assert reply.status_code == 429
+    assert reply.json()["error"]["details"] == {"error_code": "ramp_limit_exceeded"}
+    assert reply.headers["retry-after"] == "60"
+
+
+async def test_gemini_tells_the_quota_its_value_and_the_wait_till_its_midnight(
+    simulator: Simulator,
+) -> None:
+    await simulator.limit(rpd=1)
+    path = "/gemini/v1beta/models/gemini-2.5-flash:generateContent"
+    body = {"contents": [{"role": "user", "parts": [{"text": "Why tea?"}]}]}
+    assert (await refused(simulator, path, body)).status_code == 200
+    reply = await refused(simulator, path, body)
+    failure, retry = reply.json()["error"]["details"]
+    (violation,) = failure["violations"]
+    assert "PerDay" in violation["quotaId"]
+    assert violation["quotaValue"] == "1"
+    assert violation["quotaDimensions"]["model"] == "gemini-2.5-flash"
+    assert 0 < float(retry["retryDelay"].removesuffix("s")) <= 25 * 3600
+    assert "retry-after" not in reply.headers
+
+
+async def test_azure_tells_the_wait_to_the_millisecond(simulator: Simulator) -> None:
+    await simulator.limit(rpm=60, short_windows=[1])
+    path, body = "/azure/openai/v1/chat/completions", {"model": MODEL, "messages": ASKED}
+    assert (await refused(simulator, path, body)).status_code == 200
+    reply = await refused(simulator, path, body)
+    assert reply.status_code == 429
+    assert 0 < int(reply.headers["retry-after-ms"]) <= 1000
+    assert reply.headers["retry-after"] == "1"
 
 
 async def test_a_call_that_is_wrong_counts_and_a_wrong_key_does_not(simulator: Simulator) -> None:
