@@ -9,7 +9,7 @@ from tests.mill import ROUTE, Mill, running_mill
 ROUTES = (ROUTE, f"{REHEARSAL_PREFIX}gpt-4.1")
 CAP = 5
 KEY_CAP = 2
-EACH = 60
+EACH = 30
 """Jobs of each caller on each route."""
 
 Interval = tuple[datetime, datetime]
