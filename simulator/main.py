@@ -31,6 +31,7 @@ base URLs, under the address that it tells:
   anthropic   /anthropic           v1/messages, v1/messages/count_tokens
   gemini      /gemini              v1 and v1beta: generateContent, streamGenerateContent,
                                    batchEmbedContents, countTokens
+  (the same)  /vertex              v1beta1/projects/…: both generate, under any token
   xai         /xai/v1              chat/completions
   perplexity  /perplexity/v1       responses
   compatible  /compatible/v1       chat/completions, embeddings; errors are words, max_tokens only

@@ -26,7 +26,13 @@ from simulator.wires.dialects import (
     PerplexityResponses,
     XaiChat,
 )
-from simulator.wires.gemini import GeminiEmbed, GeminiGenerate, gemini_model, gemini_models
+from simulator.wires.gemini import (
+    GeminiEmbed,
+    GeminiGenerate,
+    VertexGenerate,
+    gemini_model,
+    gemini_models,
+)
 from simulator.wires.gemini import count_tokens as gemini_count
 from simulator.wires.models import openai_models
 from simulator.wires.openai_chat import OpenAIChat
@@ -66,12 +72,15 @@ TELLS: Final[dict[tuple[str, str], tuple[str, Wire, Told]]] = {
 }
 """What costs nothing."""
 GEMINI: Final = r"/gemini/v1(?:beta)?/models"
+VERTEX: Final = r"/vertex/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/google/models"
 DEPLOYMENT: Final = "/azure/openai/deployments/[^/]+"
 CALL_PATTERNS: Final[tuple[tuple[str, str, Wire], ...]] = (
     (f"{DEPLOYMENT}/chat/completions", "azure", AzureClassicChat()),
     (f"{DEPLOYMENT}/embeddings", "azure", AzureClassicEmbeddings()),
     (rf"{GEMINI}/[^/:]+:generateContent", "gemini", GeminiGenerate(stream=False)),
     (rf"{GEMINI}/[^/:]+:streamGenerateContent", "gemini", GeminiGenerate(stream=True)),
+    (rf"{VERTEX}/[^/:]+:generateContent", "gemini", VertexGenerate(stream=False)),
+    (rf"{VERTEX}/[^/:]+:streamGenerateContent", "gemini", VertexGenerate(stream=True)),
     (rf"{GEMINI}/[^/:]+:batchEmbedContents", "gemini", GeminiEmbed(batch=True)),
     (rf"{GEMINI}/[^/:]+:embedContent", "gemini", GeminiEmbed(batch=False)),
 )

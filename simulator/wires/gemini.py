@@ -25,7 +25,7 @@ from simulator.wires.gemini_body import (
     text_of,
 )
 from simulator.wires.gemini_parts import chunks, response
-from simulator.wires.wire import PARALLEL, Json, Wire, invalid, tools_to_call
+from simulator.wires.wire import PARALLEL, Json, Wire, bearer, invalid, tools_to_call
 
 MODEL: Final = re.compile(r"/models/(?P<model>[^/:]+)")
 STATUSES: Final = {
@@ -193,6 +193,15 @@ class GeminiEmbed(Gemini):
     def stream(self, reply: Reply) -> tuple[list[bytes], list[bytes]]:
         """Never asked for: a call without text has no stream."""
         raise NotImplementedError
+
+
+class VertexGenerate(GeminiGenerate):
+    """The same in a project of Google Cloud: under a token instead of a key."""
+
+    def check_key(self, request: Request, api_key: str | None) -> None:  # noqa: ARG002 - any token will do
+        """A token is wanted; whose it is, only Google could tell."""
+        if not bearer(request):
+            raise BadCallError(Problem(401, "Request had invalid authentication credentials."))
 
 
 def model_of(request: Request, shelf: Shelf) -> str:

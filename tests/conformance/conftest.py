@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
+from google.auth.credentials import Credentials
 
 from shared.catalog.deployments import Provider
 from shared.domain.clock import SystemClock
@@ -19,6 +20,17 @@ from worker.adapters.registry import DIALECTS
 
 KEY = "CONFORMANCE_KEY"
 SECONDS = 10.0
+
+
+class Granted(Credentials):
+    """What the machine's default credential is where there is one: a token."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.token = "a-token"
+
+    def refresh(self, _: object) -> None:
+        """It never ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 async def open_target(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Open]:
     """Makes the adapter of a target as a worker does; closed with the test."""
     monkeypatch.setenv(KEY, "sk-conformance")
+    monkeypatch.setattr("google.auth.default", lambda **_: (Granted(), None))
     opened: list[Adapter] = []
 
     async def make(target: Target, base_url: str) -> Adapter:

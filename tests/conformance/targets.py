@@ -112,6 +112,15 @@ TARGETS: Final = (
         lacks={"image by URL": NO_FETCHING, "legacy completion": NO_COMPLETIONS},
     ),
     Target(
+        name="Vertex", adapter="vertex", path="/vertex", model="gemini-3.8-flash",
+        api_version="v1beta1",
+        lacks={
+            "image by URL": NO_FETCHING,
+            "embedding": NO_EMBEDDINGS,
+            "legacy completion": NO_COMPLETIONS,
+        },
+    ),
+    Target(
         name="xAI", adapter="openai", path="/xai/v1", model="grok-4.7", llmock="/xai/v1",
         lacks={
             "thought that must come back": NO_THOUGHT,

@@ -42,7 +42,7 @@ WEATHER = Tool(
 SEALS = {"signature", "encrypted_content"}
 """What proves that a thought is the provider's own."""
 EITHER_WAY = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-WORDS_OF_FILTERS = {"anthropic": "refusal", "gemini": "SAFETY"}
+WORDS_OF_FILTERS = {"anthropic": "refusal", "gemini": "SAFETY", "vertex": "SAFETY"}
 """How an adapter's provider says that a filter cut the answer; others as OpenAI does."""
 CLOCK = Tool(
     name="get_time",

@@ -61,7 +61,11 @@ WORDS_OF_GEMINI: Said = {
         "status": 429, "message": "Your project has exceeded its spending cap.",
     },
 }  # fmt: skip
-WORDS = {"anthropic": WORDS_OF_ANTHROPIC, "gemini": WORDS_OF_GEMINI}
+WORDS = {
+    "anthropic": WORDS_OF_ANTHROPIC,
+    "gemini": WORDS_OF_GEMINI,
+    "vertex": WORDS_OF_GEMINI,
+}
 """By adapter; all others speak as OpenAI does."""
 
 

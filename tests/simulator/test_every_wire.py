@@ -21,6 +21,9 @@ INPUT = {"model": MODEL, "input": "Why?"}
 SONAR = {**INPUT, "model": "perplexity/sonar"}
 GEMINI: Any = {"contents": [{"parts": [{"text": "Why?"}]}]}
 GEMINI_PATH = "/gemini/v1/models/gemini-3.8-flash"
+VERTEX_PATH = (
+    "/vertex/v1beta1/projects/ours/locations/global/publishers/google/models/gemini-3.8-flash"
+)
 WIRES: list[tuple[str, dict[str, Any]]] = [
     ("/v1/chat/completions", CHAT),
     ("/v1/responses", INPUT),
@@ -33,6 +36,7 @@ WIRES: list[tuple[str, dict[str, Any]]] = [
     ("/compatible/v1/chat/completions", CHAT),
     ("/anthropic/v1/messages", CLAUDE),
     (f"{GEMINI_PATH}:generateContent", GEMINI),
+    (f"{VERTEX_PATH}:generateContent", GEMINI),
     ("/gemini/v1beta/models/gemini-embedding-001:embedContent", {"content": GEMINI["contents"][0]}),
 ]
 STREAMS = [
@@ -40,7 +44,9 @@ STREAMS = [
     for path, body in WIRES
     if "embed" not in path and "gemini" not in path
 ]
-STREAMS.append((f"{GEMINI_PATH}:streamGenerateContent?alt=sse", GEMINI))
+STREAMS += [
+    (f"{path}:streamGenerateContent?alt=sse", GEMINI) for path in (GEMINI_PATH, VERTEX_PATH)
+]
 ENDS = ("[DONE]", "response.completed", "message_stop", "finishReason")
 BROKEN = (httpx2.RemoteProtocolError, httpx2.ReadError)
 
