@@ -64,6 +64,8 @@ def planner_on(parts: Parts, caller: Caller, reach: Reach) -> Planner:
         for each in catalog.providers.values()
         if each.id in reach.off or reach.ready(each) is False
     )
-    ground = Ground(catalog=catalog, routes=routes, at=SystemClock().now(), shut=shut)
+    sure = frozenset(each.id for each in catalog.providers.values() if reach.open(each))
+    at = SystemClock().now()
+    ground = Ground(catalog=catalog, routes=routes, at=at, shut=shut, sure=sure)
     usual = None if caller.policy is None else Policy.model_validate(caller.policy)
     return Planner(ground, routes, usual)

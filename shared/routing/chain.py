@@ -33,6 +33,8 @@ class Ground:
     """The moment at which prices are compared."""
     shut: Collection[str] = frozenset()
     """Providers that nobody can call now: the router chooses others."""
+    sure: Collection[str] | None = None
+    """Those that somebody can call for certain; None: everybody who is not shut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,21 +100,38 @@ def _sorted(task: Task, judged: Judgement, links: Sequence[Link]) -> list[Link]:
 
 
 def _chosen(task: Task, judged: Judgement) -> Chain:
-    """The best models of the catalog that can take it and can be called."""
+    """The best models of the catalog that can take it and can be called.
+
+    While nobody knows who can be called, the best of every provider: whoever can be takes it.
+    """
     catalog, request = task.ground.catalog, task.request
     tier, reason = _wanted(task, judged)
     pool = eligible(catalog, request.kind, searching=request.web_search)
     question = Question(catalog, replace(request, drop_unsupported=False), task.rehearse)
-    chain = Chain([])
-    for model in _spread(_ranked(task, pool, tier)):
-        if len(chain.links) == MOST_CHOSEN:
+    ranking = _ranked(task, pool, tier)
+    best = {model.provider: model.id for model in reversed(ranking)}
+    chain, sure = Chain([]), 0
+    # The best of each provider first: one that fails shall not take the others with it.
+    for model in sorted(ranking, key=lambda model: best[model.provider] != model.id):
+        if sure == MOST_CHOSEN:
             break
         each = Named(model.id, model)
+        certain = _is_certain(task, each)
+        if not certain and best[model.provider] != model.id:
+            continue
         if why_not := _uncallable(task, each) or _unable(question.to(model)):
             chain.passed.append(Refused(model.id, why_not))
-        else:
-            chain.links.append((each, reason))
+            continue
+        chain.links.append((each, reason))
+        sure += certain
     return chain
+
+
+def _is_certain(task: Task, each: Named) -> bool:
+    """Whether somebody is known to be able to call it; before a worker lives, nobody knows."""
+    sure = task.ground.sure
+    plan = each.deployments(task.ground.catalog, rehearse=task.rehearse)
+    return sure is None or any(one.provider.id in sure for one in plan)
 
 
 def _uncallable(task: Task, each: Named) -> str | None:
@@ -133,12 +152,6 @@ def unserved(*, rehearse: bool) -> str:
 
 def _ranked(task: Task, models: Sequence[Model], tier: Tier) -> list[Model]:
     return ranked(task.ground.catalog, models, tier, task.policy.prefer, task.ground.at)
-
-
-def _spread(models: Sequence[Model]) -> list[Model]:
-    """The best of each provider first: one that fails shall not take the others with it."""
-    best = {model.provider: model.id for model in reversed(models)}
-    return sorted(models, key=lambda model: best[model.provider] != model.id)
 
 
 def _wanted(task: Task, judged: Judgement) -> tuple[Tier, str]:

@@ -63,6 +63,7 @@ def test_a_plain_job_stores_none(api: Api) -> None:
 
 
 def test_a_route_in_place_of_a_model_chooses_by_what_is_asked(api: Api) -> None:
+    hire(api, "simulator")
     job = submit(api, body("smart", "Hello", rehearse=True))
     [(policy, request)] = api.sql(
         "SELECT policy, request FROM jobs JOIN payloads ON job_id = id WHERE id = %s", job["id"]

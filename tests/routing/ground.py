@@ -30,12 +30,13 @@ def planned(
     *,
     rehearse: bool = False,
     shut: frozenset[str] = frozenset(),
+    sure: frozenset[str] | None = None,
     catalog: Catalog = CATALOG,
 ) -> Plan:
     """The plan of a request and the policy beside it."""
     routes = routes_of(catalog)
     asked = None if policy is None else Policy.model_validate(policy)
-    ground = Ground(catalog=catalog, routes=routes, at=AT, shut=shut)
+    ground = Ground(catalog=catalog, routes=routes, at=AT, shut=shut, sure=sure)
     whole = policy_for(routes, request.model, asked) or NO_POLICY
     return resolve(ground, request, whole, rehearse=rehearse)
 

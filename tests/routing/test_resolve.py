@@ -216,6 +216,22 @@ def test_who_has_no_credential_is_not_chosen() -> None:
     assert "it has no credential, or is switched off" in refused(plan).values()
 
 
+def test_the_router_takes_several_models_of_an_only_provider() -> None:
+    others = frozenset(CATALOG.providers) - {"openai"}
+    plan = planned(ask("smart"), shut=others, sure=frozenset({"openai"}))
+    assert len({each.deployment.model.id for each in plan.candidates}) == 3
+    assert {each.deployment.model.provider for each in plan.candidates} == {"openai"}
+
+
+def test_before_a_worker_lives_the_best_of_every_provider_may_be_asked() -> None:
+    plan = planned(ask("smart"), sure=frozenset())
+    providers = [each.deployment.model.provider for each in plan.candidates]
+    chatting = {model.provider for model in CATALOG.models.values() if model.tier is not None}
+    assert set(providers) == chatting - {"perplexity"}
+    models = {each.deployment.model.id for each in plan.candidates}
+    assert len(models) == len(set(providers))
+
+
 def test_a_named_candidate_without_a_credential_keeps_its_place() -> None:
     plan = planned(ask("gpt-4.1"), {}, shut=frozenset({"openai"}))
     assert ids(plan)[0] == "openai/gpt-4.1"
