@@ -112,6 +112,20 @@ def test_a_model_without_a_price_is_told_before_anything_runs(
     )
 
 
+def test_a_route_that_leads_nowhere_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    overlay = tmp_path / "catalog.toml"
+    overlay.write_text('[routes.team]\ncandidates = ["gpt-44"]\n[routes.idle]\nmax_tries = 2\n')
+    configure(monkeypatch, tmp_path, {"PROMPTMILL_CATALOG": str(overlay)})
+    with pytest.raises(ConfigurationError) as caught:
+        read_configuration()
+    assert [line.partition(":")[0] for line in caught.value.message.splitlines()] == [
+        "routes.team.candidates[0]",
+        "routes.idle",
+    ]
+
+
 def test_the_catalog_is_checked_even_when_settings_are_wrong(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
