@@ -1,11 +1,12 @@
 """Who am I: the caller's tenant and key."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from api.deps import AnyCaller
+from api.deps import AnyCaller, AnyParts
 from api.errors import error_responses
 from shared.db.limits import KeyLimits, TenantLimits
 from shared.security.keys import Scope
@@ -45,10 +46,12 @@ class Me(BaseModel):
     summary="The tenant and key of the caller",
     responses=error_responses(),
 )
-async def me(caller: AnyCaller) -> Me:
+async def me(parts: AnyParts, caller: AnyCaller) -> Me:
     """Any living key may ask this."""
+    most = caller.limits.max_queued or parts.settings.api.tenant_max_queued
+    limits = replace(caller.limits, max_queued=most)
     return Me(
-        tenant=TenantRead(id=caller.tenant_id, name=caller.tenant_name, limits=caller.limits),
+        tenant=TenantRead(id=caller.tenant_id, name=caller.tenant_name, limits=limits),
         key=KeyRead(
             id=caller.key_id,
             name=caller.key_name,

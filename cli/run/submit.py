@@ -14,6 +14,8 @@ from cli.run.requests import Row
 CHUNK_LINES: Final = 500
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """A chunk ends with the line that passes it."""
+SHARE: Final = 4
+"""Of what may wait of the tenant a chunk is a quarter at most: it need not wait for all to go."""
 IN_FLIGHT: Final = 3
 """Chunks on their way at once: the command makes the next while the api writes the last."""
 
@@ -30,8 +32,9 @@ async def submit(prompts: PromptFile, make_line: MakeLine, api: Client) -> list[
     job_ids: list[str] = []
     under_way: deque[asyncio.Task[list[str]]] = deque()
     before = 0
+    lines = await _lines_of_a_chunk(api)
     try:
-        for chunk in _chunks(prompts, make_line):
+        for chunk in _chunks(prompts, make_line, lines):
             if len(under_way) == IN_FLIGHT:
                 job_ids += await under_way.popleft()
             under_way.append(asyncio.create_task(_submit_chunk(prompts, chunk, before, api)))
@@ -45,6 +48,13 @@ async def submit(prompts: PromptFile, make_line: MakeLine, api: Client) -> list[
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
     return job_ids
+
+
+async def _lines_of_a_chunk(api: Client) -> int:
+    """As many as fit into the tenant's queue, if that is small."""
+    limits = (await api.get("/api/v1/me"))["tenant"]["limits"]
+    most = limits["max_queued"]
+    return CHUNK_LINES if most is None else min(CHUNK_LINES, max(most // SHARE, 1))
 
 
 async def _submit_chunk(
@@ -61,14 +71,14 @@ async def _submit_chunk(
     return [job["id"] for job in jobs]
 
 
-def _chunks(prompts: PromptFile, make_line: MakeLine) -> Iterator[list[bytes]]:
+def _chunks(prompts: PromptFile, make_line: MakeLine, lines: int) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
     size = 0
     for number, row in zip(prompts.numbers, prompts.rows(), strict=True):
         line = json.dumps(make_line(row, number), ensure_ascii=False).encode()
         chunk.append(line)
         size += len(line)
-        if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
+        if len(chunk) == lines or size >= CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
     if chunk:
