@@ -11,6 +11,7 @@ from bench.quota.matrix import SLOTS, WORKERS
 from bench.quota.scale import Scale
 from bench.stage import Stage, stage
 from cli.stack.servers import Servers
+from shared.domain.clock import SystemClock
 from shared.domain.job import Lane
 from tests.mill import MODEL, eventually
 from tests.quota.arrivals import Arrival, arrivals
@@ -43,15 +44,16 @@ async def fairness(servers: Servers, scale: Scale) -> Judged:
     )
     async with stage(servers, overlay([RULE])) as on:
         await enforce(on.mill, [RULE])
-        await _queue(on, scale)
         for _ in range(WORKERS):
             await on.start_worker(SLOTS)
+        await _queue(on, scale)
+        all_queued = SystemClock().now().timestamp()
         await asyncio.sleep(scale.shares_seconds / 2)
         waited = await _person(on)
         await asyncio.sleep(scale.shares_seconds / 2)
         on.refuse_the_dead()
         on.retire(on.mill.workers)
-        shared = _minutes(await arrivals(on.mill))
+        shared = _minutes(await arrivals(on.mill), all_queued + RULE.window)
         rejected = int((await on.mill.stats())["rejected"])
     for tenant_id, weight in WEIGHTS.items():
         parts = [each[tenant_id] / each.total() * 100 for each in shared]
@@ -69,14 +71,13 @@ async def fairness(servers: Servers, scale: Scale) -> Judged:
 
 
 async def _queue(on: Stage, scale: Scale) -> None:
-    """The greedy one's backlog, and enough for the others until the end."""
+    """The greedy one's backlog, then enough for the others until the end."""
     await set_weights(on.mill, {**WEIGHTS, PERSON: 1})
     windows = scale.shares_seconds / RULE.window + 2
     for tenant_id, weight in WEIGHTS.items():
         enough = round(windows * RULE.limits["requests"] * weight / sum(WEIGHTS.values()))
         number = scale.backlog if tenant_id == GREEDY else enough
         await on.fill(number, Lane.BULK, tenant_id)
-    await on.settle()
 
 
 async def _person(on: Stage) -> float:
@@ -90,9 +91,8 @@ async def _person(on: Stage) -> float:
     return float(await eventually("the person's job is sent", sent))
 
 
-def _minutes(found: Sequence[Arrival]) -> list[Counter[str]]:
-    """Requests of each tenant in each whole minute after the first window."""
-    begin = found[0].at + RULE.window
+def _minutes(found: Sequence[Arrival], begin: float) -> list[Counter[str]]:
+    """Requests of each tenant in each whole minute since `begin`, Unix seconds."""
     whole = int((found[-1].at - begin) / MINUTE)
     counted = [Counter[str]() for _ in range(whole)]
     for arrival in found:

@@ -183,7 +183,8 @@ def _catalog() -> Catalog:
 
 def overlay(rules: Sequence[Rule]) -> str:
     """The catalog of a mill under these rules."""
-    return "\n\n".join([SECOND_OPENAI, *(rule.catalog for rule in rules)])
+    of_azure = any(rule.account == "azure" for rule in rules)
+    return "\n\n".join([SECOND_OPENAI * of_azure, *(rule.catalog for rule in rules)])
 
 
 async def enforce(mill: Mill, rules: Sequence[Rule], **options: str | float) -> None:
