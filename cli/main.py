@@ -4,41 +4,23 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from cli.account import keys, tenants
-from cli.doctor import entry as doctor
-from cli.jobs import entry as jobs
-from cli.jobs import submit_entry as submit
-from cli.local import entry as local
-from cli.operations import entry as operations
 from cli.output import AsJson, say
-from cli.providers import entry as providers
-from cli.routing import entry as routing
-from cli.routing import policies
-from cli.run import entry as run
-from cli.server import entry as server
+from cli.rooms import Rooms
 
 app = typer.Typer(
+    cls=Rooms,
     help="Give it prompts, get back every answer.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for room in (
-    run.app,
-    submit.app,
-    routing.app,
-    jobs.app,
-    server.app,
-    local.app,
-    doctor.app,
-    operations.app,
-):
-    app.add_typer(room)
-app.add_typer(keys.app, name="keys")
-app.add_typer(tenants.app, name="tenants")
-app.add_typer(providers.app, name="providers")
-app.add_typer(policies.app, name="policy")
+
+
+# Alone it would be the whole command.
+@app.callback()
+def promptmill() -> None:
+    """Give it prompts, get back every answer."""
 
 
 @app.command(epilog="Examples:\n\n  promptmill version")

@@ -16,7 +16,7 @@ from cli.errors import InputError, stderr, told_plainly
 from cli.jobs.show import table
 from cli.local.environment import Surroundings
 from cli.local.given import require_database
-from cli.local.stack import find_running
+from cli.local.running import find_running
 from cli.output import AsJson, print_json
 from cli.stack.home import Home
 from shared.db.engine import Database

@@ -14,8 +14,9 @@ from typing import Final
 from cli.local.environment import Surroundings
 from cli.local.given import require_database
 from cli.local.logs import all_of, writer
+from cli.local.running import Address, address_of
 from cli.local.services import FLOWER_USER
-from cli.local.stack import Address, Want, address_of, local_stack
+from cli.local.stack import Want, local_stack
 from cli.output import say
 from cli.stack.child import last_lines
 from cli.stack.errors import StackError

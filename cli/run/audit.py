@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from cli.local.stack import Address
+from cli.local.running import Address
 from shared.db.audit import attempt_costs
 from shared.db.engine import Database
 

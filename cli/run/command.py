@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from cli import client
 from cli.errors import InputError, stderr
-from cli.local.stack import Address, Want, find_running, local_stack
+from cli.local.running import Address, find_running
+from cli.local.stack import Want, local_stack
 from cli.run.audit import simulator_bill
 from cli.run.order import Order, checked_prompts, request_of, wish_for, wishes_beside
 from cli.run.progress import Meterstick, Standing

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from cli.errors import InputError
 from cli.local.environment import Surroundings
-from cli.local.stack import find_running
+from cli.local.running import find_running
 from cli.server import credentials
 from shared.security.keys import parse_key
 

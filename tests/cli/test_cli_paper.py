@@ -15,12 +15,11 @@ ROW = re.compile(r"^\| `([a-z][a-z -]*)` \| (.*) \|$", re.MULTILINE)
 
 def words(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Every command that does something, with its whole name."""
-    inner = getattr(command, "commands", None)
-    if inner is None:
+    if not hasattr(command, "list_commands"):
         yield name, command
         return
-    for part, each in inner.items():
-        yield from words(each, f"{name} {part}".strip())
+    for part in command.list_commands(None):
+        yield from words(command.get_command(None, part), f"{name} {part}".strip())
 
 
 def test_the_table_of_words_is_that_of_the_command() -> None:
