@@ -23,13 +23,12 @@ from api.routing.schemas import (
     StandingRead,
 )
 from shared.catalog.deployments import Deployment
-from shared.catalog.pricing import most_searches, worst_case
 from shared.db.reach import Reach, read_reach
 from shared.db.vitals import read_vitals
 from shared.db.workers import capacity
-from shared.domain.errors import ConfigurationError
 from shared.meters.breaker import BreakerState
 from shared.meters.meter import Grant, MemoryLostError, Meter, Want
+from shared.routing.costs import most_cost
 from shared.routing.plan import Candidate, Plan
 from shared.routing.stored import Strategy
 from shared.routing.strategies import Vitals, arranged
@@ -104,17 +103,13 @@ class Explained:
     def cost(self, each: Candidate) -> int | None:
         """The most that one call can cost there, nano-USD; None where nobody knows the price."""
         fitted = self.plan.fitted
-        searches = most_searches(each.deployment, asked=fitted.request.web_search)
-        try:
-            return worst_case(
-                each.deployment,
-                input_tokens=fitted.input_tokens,
-                max_tokens=fitted.max_tokens,
-                searches=searches,
-                at=self.moment.at,
-            )
-        except ConfigurationError:
-            return None
+        return most_cost(
+            each.deployment,
+            input_tokens=fitted.input_tokens,
+            max_tokens=fitted.max_tokens,
+            searching=fitted.request.web_search,
+            at=self.moment.at,
+        )
 
     def in_order(self) -> list[Candidate]:
         """The candidates as they would be asked now; for shares of jobs, the heaviest first."""

@@ -10,8 +10,10 @@ from shared.catalog.wires import NEEDS, uses
 from shared.domain.clock import SystemClock
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
+from shared.domain.money import show_usd
 from shared.routing.chain import Chain, Ground, Link, Refused, Task, all_named, chain_of, unserved
 from shared.routing.complexity import judge, of_work
+from shared.routing.costs import most_cost
 from shared.routing.fits import Question, Verdicts, verdicts
 from shared.routing.plan import Candidate, Plan
 from shared.routing.policy import Complexity, Policy
@@ -67,6 +69,13 @@ def _plan(task: Task) -> Plan:
     refused = list(chain.passed)
     candidates = _expanded(task, chain.links, found, refused)
     fallbacks = {kind: _expanded(task, listed, found, refused) for kind, listed in lists.items()}
+    if policy.max_cost_nano is not None:
+        payable = _payable(task, policy.max_cost_nano, candidates, fallbacks, refused)
+        candidates = tuple(each for each in candidates if each.deployment.id in payable)
+        fallbacks = {
+            kind: tuple(each for each in listed if each.deployment.id in payable)
+            for kind, listed in fallbacks.items()
+        }
     if not candidates:
         candidates = _stepping_in(fallbacks, _nobody(task, chain, found, refused))
     fallbacks = {kind: listed for kind, listed in fallbacks.items() if listed}
@@ -119,6 +128,48 @@ def _abilities(fitted: Fitted) -> tuple[str, ...]:
     return (f"can do {', '.join(needs)}", room) if needs else (room,)
 
 
+def _payable(
+    task: Task,
+    most_nano: int,
+    candidates: tuple[Candidate, ...],
+    fallbacks: Lists,
+    refused: list[Refused],
+) -> frozenset[str]:
+    """Whom the job's cap pays for one call at least. Raises InvalidRequestError where nobody."""
+    everybody = _everybody(candidates, fallbacks)
+    if not everybody:
+        return frozenset()
+    input_tokens = max(each.fitted.input_tokens for each in everybody)
+    costs = {
+        each.deployment.id: most_cost(
+            each.deployment,
+            input_tokens=input_tokens,
+            max_tokens=each.fitted.max_tokens,
+            searching=task.request.web_search,
+            at=task.ground.at,
+        )
+        for each in everybody
+    }
+    beyond = {name: cost for name, cost in costs.items() if cost is not None and cost > most_nano}
+    if len(beyond) == len(costs):
+        field = "policy.max_cost_usd"
+        least = min(beyond, key=beyond.__getitem__)
+        message = (
+            f"{field}: {show_usd(most_nano)} pays for no call: the cheapest, of {least}, may cost "
+            f"{show_usd(beyond[least])}; raise it, or lower max_tokens"
+        )
+        raise InvalidRequestError(message, field=field)
+    refused += [
+        Refused(name, f"a call may cost {show_usd(cost)}, more than max_cost_usd")
+        for name, cost in beyond.items()
+    ]
+    return frozenset(costs.keys() - beyond.keys())
+
+
+def _everybody(candidates: Sequence[Candidate], fallbacks: Lists) -> list[Candidate]:
+    return [*candidates, *(each for listed in fallbacks.values() for each in listed)]
+
+
 def _stepping_in(
     fallbacks: dict[Fallback, tuple[Candidate, ...]], error: InvalidRequestError
 ) -> tuple[Candidate, ...]:
@@ -158,7 +209,7 @@ def _check_weights(task: Task, chain: Chain) -> None:
 def _fitted(task: Task, candidates: Sequence[Candidate], fallbacks: Lists) -> Fitted:
     """The request as the first candidate's model takes it, with tokens enough for everyone."""
     first = candidates[0].fitted
-    everybody = [*candidates, *(each for listed in fallbacks.values() for each in listed)]
+    everybody = _everybody(candidates, fallbacks)
     request = first.request
     if request.drop_unsupported != task.request.drop_unsupported:
         request = replace(request, drop_unsupported=task.request.drop_unsupported)

@@ -281,3 +281,22 @@ def test_an_embedding_may_have_a_policy_but_no_router() -> None:
     assert ids(planned(request, {"max_tries": 2}))[0] == "openai/text-embedding-3-small"
     told = error(GenerationRequest(model="smart", kind=RequestKind.EMBEDDING, input="hello"), {})
     assert told.field == "model"
+
+
+def test_who_is_dearer_than_the_job_may_cost_is_refused() -> None:
+    policy = {"candidates": ["gpt-4.1-nano"], "max_cost_usd": "0.001"}
+    plan = planned(ask("gpt-4.1", max_tokens=1000), policy)
+    assert {each.deployment.model.id for each in plan.candidates} == {"gpt-4.1-nano"}
+    assert "more than max_cost_usd" in refused(plan)["openai/gpt-4.1"]
+
+
+def test_a_cost_that_pays_for_nobody_is_told_by_its_field() -> None:
+    told = error(ask("gpt-4.1"), {"max_cost_usd": "0.000001"})
+    assert told.field == "policy.max_cost_usd"
+    assert "pays for no call: the cheapest, of openai/gpt-4.1, may cost $0.0" in told.message
+
+
+def test_one_without_a_known_price_stays_a_candidate(tmp_path: Path) -> None:
+    row = '[models.odd-1]\ncontext_window = 9000\nprovider = "openai"\n'
+    plan = planned(ask("odd-1"), {"max_cost_usd": "0.01"}, catalog=with_rows(tmp_path, row))
+    assert ids(plan) == ["openai/odd-1"]
