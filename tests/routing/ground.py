@@ -4,9 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from shared.catalog.deployments import Catalog
 from shared.catalog.load import load_catalog
 from shared.domain.conversation import Message, Role
+from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
 from shared.routing.chain import Ground
 from shared.routing.plan import Plan
@@ -51,3 +54,15 @@ def with_rows(folder: Path, rows: str) -> Catalog:
 def ids(plan: Plan) -> list[str]:
     """The candidates' deployments."""
     return [each.deployment.id for each in plan.candidates]
+
+
+def refused(plan: Plan) -> dict[str, str]:
+    """Who was refused, and why."""
+    return {each.name: each.reason for each in plan.refused}
+
+
+def error(request: GenerationRequest, policy: dict[str, Any], **more: Any) -> InvalidRequestError:
+    """The refusal of a job of which there is no plan."""
+    with pytest.raises(InvalidRequestError) as caught:
+        planned(request, policy, **more)
+    return caught.value
