@@ -106,7 +106,7 @@ WORK: Final = (
     Signal("code", 2, _words_or_system(
         "code", "function", "class", "python", "java", "javascript", "typescript", "rust", "sql",
         "regex", "algorithm", "refactor*", "debug*", "bug", "stack trace", "traceback",
-        "unit test*", "compil*", "api",
+        "unit test*", "compil*", "implement*", "api",
     )),
     Signal("code block", 1, lambda seen: "```" in seen.told),
     Signal("steps", 2, _words_or_system(
@@ -117,7 +117,7 @@ WORK: Final = (
         "prove", "proof", "theorem", "derive", "derivation", "integral", "equation*", "optimis*",
         "optimiz*", "probabilit*", "calculat*",
     )),
-    Signal("long answer", 1, _words(
+    Signal("long answer", 2, _words(
         "essay", "report", "article", "in detail", "detailed", "comprehensive", "thorough*",
     )),
     Signal("small task", -1, _words(
@@ -138,9 +138,13 @@ WEB: Final = (
     )),
     Signal("what changes", 1, _words(
         "weather", "forecast", "stock*", "share price", "price of", "exchange rate*", "score",
-        "who won", "election*", "release date", "opening hours", "traffic", "schedule",
+        "who won", "election*", "release date", "opening hours", "traffic", "president",
+        "prime minister", "ceo",
     )),
     Signal("recent", 1, _words("recent*", "current", "new release*", "changed since")),
+    Signal("work on a text", -3, _words(
+        "translate", "rephrase", "rewrite", "proofread", "spell*", "classify",
+    )),
     Signal("own material", -2, lambda seen: seen.words > LONG_WORDS or "```" in seen.asked),
     Signal("own documents", -2, _has_part(ImagePart, FilePart)),
 )  # fmt: skip

@@ -14,11 +14,13 @@ SIMPLE = [
     "Translate to German: good morning",
     "Is a tomato a fruit? Answer yes or no.",
     "Why is the sky blue?",
+    "Translate: 'The news of today are bad.'",
 ]
 MODERATE = [
     "Write a Python function that reverses a string.",
     "Compare Postgres and MySQL.",
     "Give me a plan for a week in Rome.",
+    "Write an essay about the French Revolution.",
 ]
 COMPLEX = [
     "Prove step by step that there are infinitely many primes.",
@@ -30,6 +32,7 @@ SEARCH = [
     "What is the latest version of Debian?",
     "Search the web for reviews of this phone.",
     "Who won the election this year?",
+    "Who is the current president of France?",
 ]
 
 
