@@ -33,8 +33,8 @@ from shared.doorbell import Bell
 from shared.routing.stored import StoredPolicy
 
 LARGE_BYTES: Final = 256 * 1024
-"""From here on counting tokens leaves the event loop to others: it goes to a thread. Less is counted
-in some milliseconds, and a thread would double the memory and CPU of it."""
+"""From here on counting tokens leaves the event loop to others: it goes to a thread. Less takes
+some milliseconds, and a thread would double its memory and CPU."""
 
 
 @dataclass(frozen=True, slots=True)

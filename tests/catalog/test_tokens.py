@@ -1,10 +1,7 @@
 """Tokens: exactly as OpenAI counts text, and never too few of anything else."""
 
 import base64
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Event, Semaphore
 from typing import Any, Final
 
 import orjson
@@ -18,7 +15,6 @@ from shared.catalog.families import family_of
 from shared.catalog.fit import fit
 from shared.catalog.load import load_catalog
 from shared.catalog.tokens import (
-    at_hand,
     count_input,
     count_inputs,
     least_input,
@@ -58,8 +54,8 @@ def chat(*contents: str | tuple[Part, ...], **options: Any) -> GenerationRequest
     return GenerationRequest(model=MINI.id, messages=messages, **options)
 
 
-def tokens_of(text: str, encoding: str = "o200k_base") -> int:
-    return int(toktok.batch_count([text], encoding)[0])
+def tokens_of(text: str) -> int:
+    return int(toktok.batch_count([text], "o200k_base")[0])
 
 
 @pytest.mark.parametrize(
@@ -110,55 +106,6 @@ def test_a_text_is_counted_by_its_models_vocabulary(name: str, percent: int) -> 
     counted = count_input(chat(WORDS), model(name))
     assert counted == -(-exact * percent // 100)
     assert least_input(chat(WORDS), model(name)) <= exact <= counted
-
-
-@pytest.mark.parametrize(
-    ("name", "encoding"),
-    [
-        *dict.fromkeys(
-            ("text-embedding-3-small", "text-embedding-ada-002", "gpt-3.5-turbo",
-             "gpt-3.5-turbo-instruct", "gpt-35-turbo-16k", "ft:gpt-3.5-turbo-0613", "gpt-4",
-             "gpt-4-turbo", "gpt-4-32k", "davinci-002", "babbage-002"),
-            "cl100k_base",
-        ).items(),
-        *dict.fromkeys(
-            ("gpt-4o", "gpt-4.1-mini", "gpt-4.5-preview", "ft:gpt-4o-mini", "o3", "gpt-6-luna"),
-            "o200k_base",
-        ).items(),
-    ],
-)  # fmt: skip
-def test_a_text_to_openai_is_counted_by_the_encoding_of_its_family(
-    name: str, encoding: str
-) -> None:
-    """In Tamil the older one takes three times as many."""
-    tamil = "தமிழ் எழுத்துக்கள் " * 40
-    asked, called = GenerationRequest(model=name, prompt=tamil), model(name)
-    assert count_input(asked, called) == tokens_of(tamil, encoding)
-    assert count_inputs([asked, asked], [called, MINI]) == [
-        tokens_of(tamil, encoding), tokens_of(tamil),
-    ]  # fmt: skip
-    assert least_input(asked, called) == tokens_of(tamil, encoding)
-    assert at_hand([called, MINI])
-
-
-def test_a_vocabulary_is_loaded_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.catalog.tokens._at_hand", set())
-    loading, together, real = Semaphore(1), Event(), toktok.batch_count
-
-    def count(texts: Sequence[str], encoding: str) -> list[int]:
-        if texts:
-            return list(real(texts, encoding))
-        if not loading.acquire(blocking=False):
-            together.set()
-        together.wait(0.1)
-        loading.release()
-        return []
-
-    monkeypatch.setattr("toktok.batch_count", count)
-    with ThreadPoolExecutor(4) as threads:
-        counts = set(threads.map(lambda _: count_input(chat("hi"), MINI), range(4)))
-    assert len(counts) == 1
-    assert not together.is_set()
 
 
 def test_a_model_under_another_name_is_counted_as_what_it_is_priced_as() -> None:
