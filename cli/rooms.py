@@ -52,15 +52,16 @@ class Rooms(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that word; None where there is none."""
         if module := GROUPS.get(cmd_name):
-            group = get_command(_app(module))
-            group.name = cmd_name
-            return group
+            return _commands_of(module, cmd_name).get_command(ctx, cmd_name)
         if module := WORDS.get(cmd_name):
-            room = get_command(_app(module))
-            return room.get_command(ctx, cmd_name) if isinstance(room, TyperGroup) else room
+            return _commands_of(module).get_command(ctx, cmd_name)
         return super().get_command(ctx, cmd_name)
 
 
-def _app(module: str) -> typer.Typer:
-    app: typer.Typer = import_module(module).app
-    return app
+def _commands_of(module: str, name: str | None = None) -> TyperGroup:
+    """The words of a room, as words of this command; under `name` where it is given."""
+    command = typer.Typer(rich_markup_mode=None, add_completion=False)
+    command.add_typer(import_module(module).app, name=name)
+    group = get_command(command)
+    assert isinstance(group, TyperGroup), "a Typer with a room in it is a group"  # noqa: S101
+    return group

@@ -32,3 +32,4 @@ def test_every_word_shows_an_example_and_speaks_json() -> None:
         assert f"promptmill {name}" in str(each.epilog), name
         options = {option for parameter in each.params for option in parameter.opts}
         assert "--json" in options, name
+        assert "--install-completion" not in options, "it is an option of the whole command"
