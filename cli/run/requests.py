@@ -14,8 +14,7 @@ from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
 from shared.domain.places import first_mistake
 from shared.faces.openai_request import read_body
-from shared.routing.resolve import require_plan
-from shared.routing.routes import RouteBook
+from shared.routing.routes import RouteBook, require_takers
 
 OURS: Final = "promptmill"
 """The one key that answers add to a line of columns."""
@@ -90,7 +89,7 @@ def _require_taken(catalog: Catalog, request: GenerationRequest) -> None:
     """Raises InvalidRequestError for what the API would refuse."""
     routes = ROUTES.of(catalog)
     if request.model in routes:
-        require_plan(catalog, routes, request)
+        require_takers(catalog, routes[request.model], request)
     else:
         require_fit(catalog, request)
 

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from shared.catalog.deployments import Catalog
 from shared.catalog.fit import Fitted
 from shared.catalog.wires import NEEDS, uses
-from shared.domain.clock import SystemClock
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest
 from shared.domain.money import show_usd
@@ -17,7 +15,6 @@ from shared.routing.costs import most_cost
 from shared.routing.fits import Question, Verdicts, verdicts
 from shared.routing.plan import Candidate, Plan
 from shared.routing.policy import Complexity, Policy
-from shared.routing.routes import Routes
 from shared.routing.stored import Fallback
 
 STEP_IN: Final = (Fallback.CONTEXT_LENGTH, Fallback.DEFAULT)
@@ -44,12 +41,6 @@ def resolve(ground: Ground, request: GenerationRequest, policy: Policy, *, rehea
     told = (*judged.signals, ("nobody here can search", 0))
     judged = replace(judged, complexity=of_work(judged.points), signals=told)
     return _plan(replace(task, judged=judged))
-
-
-def require_plan(catalog: Catalog, routes: Routes, request: GenerationRequest) -> None:
-    """Raise what `resolve` would for a job that names a route; who can be called is not asked."""
-    ground = Ground(catalog=catalog, routes=routes, at=SystemClock().now())
-    resolve(ground, request, routes[request.model], rehearse=False)
 
 
 def _plan(task: Task) -> Plan:

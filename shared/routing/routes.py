@@ -1,12 +1,16 @@
 """Routes: policies that have a name, which callers give in place of a model's."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from shared.catalog.deployments import Catalog, Deployment, route_of
+from shared.catalog.fit import require_fit
+from shared.catalog.form import require_form
 from shared.domain.errors import ConfigurationError, InvalidRequestError
+from shared.domain.generation import GenerationRequest
 from shared.domain.places import first_mistake
 from shared.routing.named import named
 from shared.routing.policy import Policy
@@ -81,6 +85,26 @@ def whom(catalog: Catalog, routes: Routes, model: str) -> tuple[Deployment, ...]
     names = routes[model].candidates or tuple(catalog.models)
     found = (named(catalog, name, model).deployments(catalog, rehearse=False) for name in names)
     return tuple({each.id: each for plan in found for each in plan}.values())
+
+
+def require_takers(catalog: Catalog, route: Policy, request: GenerationRequest) -> None:
+    """Raises InvalidRequestError for a request that none whom the route names can take.
+
+    Cheap, for files of many lines: where the router chooses of all models, only its form counts.
+    """
+    require_form(request)
+    lists = (route.candidates, *(route.fallbacks or {}).values())
+    names = dict.fromkeys(name for names in lists for name in names) if route.candidates else ()
+    errors = []
+    for name in names:
+        try:
+            require_fit(catalog, replace(request, model=named(catalog, name, name).model.id))
+        except InvalidRequestError as error:
+            errors.append(error)
+        else:
+            return
+    if errors:
+        raise errors[0]
 
 
 def _route(catalog: Catalog, name: str, values: Mapping[str, Any]) -> Policy:

@@ -225,3 +225,14 @@ def test_the_routes_are_listed_with_their_policies(api: Api) -> None:
         listed = client.get("/api/v1/routes").json()["data"]
     policies = {each["id"]: each["policy"] for each in listed}
     assert policies["cheap"] == {"complexity": "auto", "prefer": "cost"}
+
+
+def test_what_is_explained_is_what_is_stored(api: Api) -> None:
+    hire(api, "openai", "azure", "anthropic", "gemini")
+    asked = body("smart", "Compare tea and coffee.", policy={"fallbacks": {"default": ["sonar"]}})
+    plan = explain(api, asked)
+    job = submit(api, asked)
+    [(stored,)] = api.sql("SELECT policy FROM jobs WHERE id = %s", job["id"])
+    assert stored["candidates"] == names(plan["candidates"])
+    assert stored["fallbacks"] == {"default": names(plan["fallbacks"]["default"])}
+    assert job["model"] == plan["model"]

@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.errors import ConfigurationError
+from shared.domain.errors import ConfigurationError, InvalidRequestError
+from shared.domain.generation import GenerationRequest, ReasoningEffort
 from shared.routing.policy import Policy, Prefer
-from shared.routing.routes import RouteBook, policy_for, problems_of, routes_of, whom
+from shared.routing.routes import (
+    RouteBook,
+    policy_for,
+    problems_of,
+    require_takers,
+    routes_of,
+    whom,
+)
+from shared.routing.stored import Fallback
 from tests.routing.ground import CATALOG, ask, ids, planned, with_rows
 
 
@@ -75,3 +84,19 @@ def test_a_route_leads_to_its_candidates_or_to_everyone() -> None:
     ]  # fmt: skip
     everyone = {each.provider.id for each in whom(CATALOG, routes, "smart")}
     assert {"openai", "azure", "anthropic", "gemini", "xai", "perplexity"} <= everyone
+
+
+def test_a_line_of_a_file_is_held_to_whom_its_route_names() -> None:
+    route = Policy(candidates=("gpt-4o-mini",), fallbacks={Fallback.CONTEXT_LENGTH: ("gpt-4.1",)})
+    require_takers(CATALOG, route, ask("team"))
+    require_takers(CATALOG, route, ask("team", "x " * 150_000))
+    with pytest.raises(InvalidRequestError) as caught:
+        require_takers(CATALOG, route, ask("team", reasoning_effort=ReasoningEffort.HIGH))
+    assert caught.value.field == "reasoning_effort"
+
+
+def test_a_line_for_the_router_is_held_to_its_form() -> None:
+    require_takers(CATALOG, Policy(tier="low"), ask("smart"))
+    with pytest.raises(InvalidRequestError) as caught:
+        require_takers(CATALOG, Policy(tier="low"), GenerationRequest(model="smart"))
+    assert caught.value.field == "messages"
