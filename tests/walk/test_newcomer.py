@@ -65,9 +65,10 @@ def test_every_command_of_the_readme_does_what_it_says(clone: Path) -> None:
     assert "ledger says the same" in demo
     assert len((clone / "answers.jsonl").read_text().splitlines()) == 120
     words = {command.split()[1]: out for command, out in said.items()}
-    assert words.keys() == {"run", "up", "submit", "status", "doctor", "down"}
+    assert words.keys() == {"run", "up", "submit", "explain", "status", "doctor", "down"}
     assert "Promptmill is up at http://127.0.0.1:" in words["up"]
     assert words["submit"].strip(), "the answer"
+    assert "would be asked first" in words["explain"]
     assert "is ok at http://127.0.0.1:" in words["status"]
     assert "0 problems" in words["doctor"]
     changed, _ = walk(clone, "git status --short")
