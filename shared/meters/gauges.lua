@@ -96,12 +96,12 @@ local function sliding(key, spec)
 
     function gauge.has_memory() return seen ~= nil end
 
-    -- A bucket holds a hundredth of the limit, and in a short window what 0.2 s refill: a slow
+    -- A bucket holds a hundredth of the limit, and in a short window what 0.5 s refill: a slow
     -- turn of the dispatcher on a busy machine. Units: one permit is `window`, a microsecond
     -- refills `limit`. A request larger than the bucket passes when it is full, and leaves a debt.
     local capacity, refill = 0, limit
     function gauge.refill(elapsed, per_mille)
-        local part = math.min(math.max(0.01, 200000 / window), 0.2)
+        local part = math.min(math.max(0.01, 500000 / window), 0.2)
         capacity = math.max(math.ceil(limit * part), 1) * window
         refill = limit * per_mille / THOUSAND
         local more = math.floor(math.min(elapsed, window) * refill)
