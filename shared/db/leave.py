@@ -104,7 +104,10 @@ WITH report AS (
         WHEN jobs.deadline <= clock_timestamp() THEN :expired
         WHEN report.crashed AND report.queue = 'isolated'
              AND jobs.isolated_crashes + 1 >= :condemned THEN :failed
-        ELSE report.job_state END AS to_state
+        ELSE report.job_state END AS to_state,
+        -- A wait says nothing of the request: what failed before is what the next try must heed.
+        report.job_state = :queued AND NOT report.spends_try AND jobs.error_kind IS NOT NULL
+            AS keeps
     FROM report JOIN jobs ON jobs.id = report.job_id
     WHERE jobs.state = :running AND jobs.epoch = report.epoch
       AND jobs.open_attempt = report.attempt_id
@@ -127,8 +130,10 @@ WITH report AS (
         cost_flagged = jobs.cost_flagged
             OR target.attempt_state = :unknown OR target.cost_nano IS NULL,
         error_kind = CASE WHEN target.to_state = :succeeded THEN NULL
+            WHEN target.keeps AND target.to_state = :queued THEN jobs.error_kind
             ELSE coalesce(target.failure_kind, jobs.error_kind) END,
         error = CASE WHEN target.to_state = :succeeded THEN NULL
+            WHEN target.keeps AND target.to_state = :queued THEN jobs.error
             ELSE coalesce(target.error, jobs.error) END,
         finished_at = CASE WHEN target.to_state = ANY(CAST(:finals AS text[]))
             THEN clock_timestamp() END

@@ -79,8 +79,11 @@ def test_what_waits_says_why_and_is_cancelled_but_not_by_who_stops_watching(
     submit = ("submit", "x", "--rehearse", "--model", SCARCE, "--batch", "scarce")
     waiting = [lines(serving, *submit)[0]["id"] for _ in range(2)]
     [why] = lines(serving, "why", waiting[1])
-    assert (why["waiting"]["reason"], why["waiting"]["ahead"]) == ("turn", 1)
+    binding = {name: why["waiting"][name] for name in ("reason", "limit", "ahead")}
+    assert binding == {"reason": "rate", "limit": "requests", "ahead": 1}
     story = serving("why", waiting[1]).stdout
+    assert "waits: the deployment's quota is used up (requests), until " in story
+    assert "its turn comes in about " in story
     assert "your jobs before it: 1" in story
     assert "requests 1 in 3600 s" in story
 

@@ -85,6 +85,20 @@ async def test_a_stale_worker_writes_no_result_but_its_cost_once(life: Life) -> 
     assert (await life.job(attempt.job_id)).cost_nano == COST
 
 
+async def test_a_wait_does_not_hide_what_the_next_try_must_heed(life: Life) -> None:
+    [attempt] = await life.started()
+    too_long = FailureKind.CONTEXT_LENGTH
+    queued = {"job_state": JobState.QUEUED, "attempt_state": AttemptState.REFUSED, "cost_nano": 0}
+    first = {**queued, "failure_kind": too_long, "error": "too long", "spends_try": True}
+    await life.leave(answered(attempt, result=None, **first))
+    [again] = await life.start(await life.release())
+    assert (again.last_failure, again.last_error) == (too_long, "too long")
+    busy = {**queued, "failure_kind": FailureKind.RATE_LIMITED, "error": "slower"}
+    await life.leave(answered(again, result=None, **busy))
+    [third] = await life.start(await life.release())
+    assert (third.last_failure, third.last_error) == (too_long, "too long")
+
+
 async def test_a_second_rescue_finds_nothing(life: Life) -> None:
     await life.started()
     assert len(await life.kill_worker()) == 1

@@ -44,7 +44,8 @@ class Closed(Fleet):
     def __init__(self, *closed: str, **vitals: Any) -> None:
         super().__init__()
         self._shut = closed
-        self.vitals = Vitals(**vitals)
+        self._in_flight |= vitals.pop("in_flight", {})
+        self.vitals = Vitals(in_flight=self._in_flight, **vitals)
 
     def open_of(self, plan: Sequence[Deployment]) -> tuple[Deployment, ...]:
         return tuple(
