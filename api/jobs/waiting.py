@@ -172,10 +172,10 @@ async def _timed(
     waiting.until = now + timedelta(seconds=told.wait) if told.wait else None
     sent = await explain.pace(connection, [each.id for each in chosen], now, PACE_SECONDS)
     turns = (waiting.ahead or 0) * (1 + (waiting.other_tenants or 0))
-    a_minute, whose = sent, f"{sent} calls went there in the last minute"
+    a_minute, whose = float(sent), f"{sent} calls went there in the last minute"
     if not sent:
-        a_minute = round(sum(_quota(each, place) for each in chosen))
-        whose = f"their limits allow {a_minute} such calls a minute"
+        a_minute = sum(_quota(each, place) for each in chosen)
+        whose = f"their limits allow {a_minute:.3g} such calls a minute"
     if not a_minute and turns:
         return waiting
     seconds = told.wait + (turns * 60 / a_minute if turns else 0.0)
