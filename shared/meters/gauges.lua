@@ -101,7 +101,7 @@ local function sliding(key, spec)
     -- refills `limit`. A request larger than the bucket passes when it is full, and leaves a debt.
     local capacity, refill = 0, limit
     function gauge.refill(elapsed, per_mille)
-        local part = math.min(math.max(0.01, 500000 / window), 0.2)
+        local part = math.min(math.max(0.01, 500000 / window), 0.5)
         capacity = math.max(math.ceil(limit * part), 1) * window
         refill = limit * per_mille / THOUSAND
         local more = math.floor(math.min(elapsed, window) * refill)
