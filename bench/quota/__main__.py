@@ -32,7 +32,7 @@ PARTS: Final[dict[str, Measure]] = {
     "outages": outages,
     "race": race,
 }
-IN_FULL_ONLY: Final = frozenset({"minutes"})
+IN_FULL_ONLY: Final = frozenset({"minutes", "fairness", "outages"})
 INTERRUPTED: Final = 130
 
 

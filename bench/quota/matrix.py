@@ -18,10 +18,6 @@ from tests.quota.rules import Rule, enforce, naive_refusals, overlay, shares
 GROUPS: Final = (REQUESTS_BIND, TOKENS_BIND, OTHERWISE_BIND)
 WORKERS: Final = 2
 SLOTS: Final = 200
-DEMANDED: Final = 0.98
-"""Of the quota."""
-SLACK: Final = 0.02
-"""What may be missed of the reachable part, where the margin alone takes more than is demanded."""
 STEP: Final = 0.5
 """Seconds between two looks at the processes."""
 REAL_WINDOW: Final = 60.0
@@ -92,10 +88,8 @@ def _judge(
     tried = rule.jobs * 5 // 4
     shown = f"{mean:.2f}", f"{least:.2f}"
     found.part.rows.append([name, len(used), *shown, refused, f"{naive} of {tried}", late])
-    wanted = min(DEMANDED, rule.reachable - SLACK) * 100
-    found.judge(
-        f"use {name}", mean, Demand(what=f"use, {name}", bound=wanted, at_least=True, unit=" %")
-    )
+    use = Demand(what=f"use, {name}", bound=rule.demanded * 100, at_least=True, unit=" %")
+    found.judge(f"use {name}", mean, use)
     found.judge(f"refused {name}", refused, Demand(what=f"refused, {name}", bound=0))
     if "output_tokens" not in rule.limits:
         # Output is counted when it is written: a first burst of calls passes.

@@ -10,7 +10,7 @@ CLAUDE, GEMINI, GROK = "claude-haiku-4-5", "gemini-2.5-flash", "grok-4-fast-non-
 REQUESTS_BIND: Final = (
     Rule(account="openai", model=OPENAI, limits={"requests": 60}),
     Rule(account="azure", model=AZURE, limits={"requests": 60}, short_windows=(1.0,)),
-    Rule(account="anthropic", model=CLAUDE, limits={"requests": 60, "output_tokens": 60_000}),
+    Rule(account="anthropic", model=CLAUDE, limits={"requests": 60}),
     Rule(account="gemini", model=GEMINI, limits={"requests": 60, "requests_per_day": 60_000}),
     Rule(account="xai", model=GROK, limits={"requests_per_second": 20}),
 )

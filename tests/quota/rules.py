@@ -25,6 +25,12 @@ JITTER: Final = 0.105
 with neighbours. A margin forgives so much; of a long window that is little."""
 LEAST_MARGIN: Final = 0.005
 """The catalog's own."""
+LONG: Final = 0.99
+"""What is reachable in windows of twelve seconds and more: there 98 % are demanded."""
+SLACK: Final = 0.025
+"""What short windows of few requests may miss of the reachable part: of 3 s, 94 % are demanded."""
+GUESS: Final = 0.06
+"""What more they may miss where answers count by what will be written, which is guessed first."""
 WORDS: Final = {
     "requests": "rpm",
     "tokens": "tpm",
@@ -92,6 +98,13 @@ class Rule:
         """The part of the binding limit that can be used at most."""
         of_seconds = self.short_windows or "requests_per_second" in self.limits
         return 1 - (self.short_margin if of_seconds else self.margin)
+
+    @property
+    def demanded(self) -> float:
+        """The part of the binding limit that shall be used."""
+        if self.reachable >= LONG:
+            return 0.98
+        return self.reachable - SLACK - GUESS * ("output_tokens" in self.limits)
 
     @property
     def stand_in(self) -> str:
