@@ -16,7 +16,7 @@ from tests.quota.arrivals import arrivals, jitter
 from tests.quota.matrix import OTHERWISE_BIND, REQUESTS_BIND, TOKENS_BIND
 from tests.quota.rules import JITTER, Rule, enforce, naive_refusals, overlay, shares
 
-WINDOWS: Final = 8
+WINDOWS: Final = 7
 RUNS: Final = 3
 WORKERS: Final = 2
 SLOTS: Final = 100
