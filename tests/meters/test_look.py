@@ -25,20 +25,20 @@ async def test_refusals_in_a_row_double_their_pause_until_an_answer_comes(meter:
     place = deployment()
 
     async def pause() -> float:
-        await meter.block(place.id, 0.02, longest=0.1)
+        await meter.block(place.id, 0.2, longest=1.0)
         told = (await meter.look(place, QUEUE, PLENTY, wants(1)[0])).wait
-        await meter.block(place.id, 0.02, longest=0.1)
+        await meter.block(place.id, 0.2, longest=1.0)
         same_wave = (await meter.look(place, QUEUE, PLENTY, wants(1)[0])).wait
         assert same_wave <= told, "one wave of refusals counts once"
         await asyncio.sleep(told + 0.002)
         return told
 
     pauses = [await pause() for _ in range(4)]
-    assert pauses == pytest.approx([0.02, 0.04, 0.08, 0.1], abs=0.01)
+    assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.0], abs=0.1)
     [want] = wants(1)
     await meter.acquire(place, QUEUE, PLENTY, [want])
     await meter.settle([ended(want, place, input_tokens=10, output_tokens=1)])
-    assert await pause() == pytest.approx(0.02, abs=0.01)
+    assert await pause() == pytest.approx(0.2, abs=0.1)
 
 
 async def test_a_look_sees_a_rest_and_a_full_fleet(rested: Meter) -> None:
