@@ -13,6 +13,7 @@
 --       then for each attempt: id, input tokens, most output tokens, its need of each gauge
 -- Returns {granted, wait in milliseconds, what binds, and the learned factors of input and of
 -- output, in thousandths}; granted -1: the sentinel is absent.
+local TRIAL = 5000000
 local alive_since = tonumber(redis.call('GET', KEYS[4]))
 if not alive_since then return {-1, 0, 'memory_lost', 0, 0} end
 
@@ -51,6 +52,10 @@ local breaker = redis.call('HMGET', KEYS[6], 'open_until', 'probe_until')
 local probing = breaker[1] and true or false
 local shut = math.max(tonumber(breaker[1]) or 0, tonumber(breaker[2]) or 0)
 local blocked_until = tonumber(meter[2]) or 0
+-- After a refusal one attempt finds out whether others would be refused, too; the rest need not.
+local refusal = redis.call('HMGET', KEYS[7], 'refused', 'trying_until')
+local trying = refusal[1] and true or false
+local tried_until = trying and tonumber(refusal[2]) or 0
 
 local granted, wait, binding = 0, 0, ''
 local expiry = whole(now_ms + slot_ms)
@@ -59,6 +64,7 @@ local stride = 3 + #gauges
 for i = first, #ARGV, stride do
     wait, binding = 0, ''
     if blocked_until > now then wait, binding = blocked_until - now, 'blocked' end
+    if tried_until - now > wait then wait, binding = tried_until - now, 'blocked' end
     if shut - now > wait then wait, binding = shut - now, 'breaker' end
     local needs = {}
     for j, gauge in ipairs(gauges) do
@@ -78,6 +84,10 @@ for i = first, #ARGV, stride do
     slots[2 * granted - 1], slots[2 * granted] = expiry, ARGV[i]
     records[2 * granted - 1] = ARGV[i]
     records[2 * granted] = cmsgpack.pack(now, ARGV[i + 1], ARGV[i + 2], taken, stood)
+    if trying then
+        tried_until = now + TRIAL
+        redis.call('HSET', KEYS[7], 'trying_until', whole(tried_until))
+    end
     if probing then
         shut = now + tonumber(ARGV[5])
         redis.call('HSET', KEYS[6], 'probe', ARGV[i], 'probe_until', whole(shut))

@@ -5,9 +5,11 @@
 --       and before any answer, double it up to there; 0 where the provider named the pause
 local known = tonumber(redis.call('HGET', KEYS[1], 'blocked_until')) or 0
 local pause, longest = tonumber(ARGV[1]), tonumber(ARGV[2])
-if longest > 0 and now >= known then
+if now >= known then
     local refused = redis.call('HINCRBY', KEYS[2], 'refused', 1)
-    pause = math.min(pause * 2 ^ math.min(refused - 1, 30), longest)
+    redis.call('HDEL', KEYS[2], 'trying_until')
+    redis.call('EXPIRE', KEYS[2], 604800)
+    if longest > 0 then pause = math.min(pause * 2 ^ math.min(refused - 1, 30), longest) end
 end
 if now + pause > known then
     redis.call('HSET', KEYS[1], 'blocked_until', whole(now + pause))

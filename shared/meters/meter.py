@@ -50,6 +50,8 @@ class Call:
     remaining: Amounts = field(default_factory=dict)
     """By gauge: what the provider says it would still take."""
     blame: Blame = Blame.NOTHING
+    answered: bool = False
+    """It got its answer: the provider does not refuse all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,7 @@ class Meter:
     """Ask, settle, give back, renew; every method raises RedisError when Redis is away."""
 
     def __init__(
-        self,
-        redis: Redis,
-        breaker: BreakerSettings | None = None,
-        clock: Clock | None = None,
+        self, redis: Redis, breaker: BreakerSettings | None = None, clock: Clock | None = None
     ) -> None:
         self._redis = redis
         self._clock = clock or SystemClock()
@@ -195,7 +194,7 @@ class Meter:
         names = [each.name for each in gauges]
         args: list[str | int] = [arg for each in gauges for arg in each.args]
         told = next((call for call in reversed(calls) if call.remaining), None)
-        args.append(told.attempt_id if told else "")
+        args += [int(any(call.answered for call in calls)), told.attempt_id if told else ""]
         args += [told.remaining.get(name, AS_TAKEN) if told else AS_TAKEN for name in names]
         for call in calls:
             args += [call.attempt_id, call.input_tokens, call.output_tokens]

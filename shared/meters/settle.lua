@@ -4,14 +4,16 @@
 -- KEYS  1 slots of the deployment (zset)  2 slots of the queue (zset)
 --       3 what each open attempt took (hash)  4 what was learned (hash)  5.. one per gauge (hash)
 -- ARGV  1.. the gauges (gauges.lua)
+--       then 1 if any of them got its answer, else 0
 --       then the attempt whose answer told what the provider has left, '' for none, and for each
 --       gauge how much, -1 where it did not say
 --       then for each attempt: id, reported input, reported output, -1 where nobody said, and what
 --       it used of each gauge, -1 where that stays as it was taken
 local gauges, first = gauges_of(5, 1)
-local told, left = ARGV[first], first
+if ARGV[first] == '1' then redis.call('HDEL', KEYS[4], 'refused', 'trying_until') end
+local told, left = ARGV[first + 1], first + 1
 local stride = 3 + #gauges
-first = first + 1 + #gauges
+first = first + 2 + #gauges
 
 local ids = {}
 for i = first, #ARGV, stride do ids[#ids + 1] = ARGV[i] end
@@ -82,7 +84,6 @@ if learned then
         redis.call('HSET', KEYS[4], 'output', string.format('%.1f', written),
                    'most', string.format('%.1f', most))
     end
-    redis.call('HDEL', KEYS[4], 'refused')
     redis.call('EXPIRE', KEYS[4], 604800)
 end
 return #ids

@@ -37,8 +37,21 @@ async def test_refusals_in_a_row_double_their_pause_until_an_answer_comes(meter:
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.0], abs=0.1)
     [want] = wants(1)
     await meter.acquire(place, QUEUE, PLENTY, [want])
-    await meter.settle([ended(want, place, input_tokens=10, output_tokens=1)])
+    await meter.settle([ended(want, place, answered=True)])
     assert await pause() == pytest.approx(0.2, abs=0.1)
+
+
+async def test_after_a_refusal_one_attempt_finds_out_for_the_others(meter: Meter) -> None:
+    place = deployment()
+    await meter.block(place.id, 0.05)
+    asked = wants(3)
+    while not (grant := await meter.acquire(place, QUEUE, PLENTY, asked)).granted:
+        await asyncio.sleep(grant.wait)
+    assert (grant.granted, grant.binding) == (1, "blocked")
+    assert 4 < grant.wait <= 5
+    assert not (await meter.acquire(place, QUEUE, PLENTY, asked[1:])).granted
+    await meter.settle([ended(asked[0], place, answered=True)])
+    assert (await meter.acquire(place, QUEUE, PLENTY, asked[1:])).granted == 2
 
 
 async def test_a_look_sees_a_rest_and_a_full_fleet(rested: Meter) -> None:

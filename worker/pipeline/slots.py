@@ -96,7 +96,13 @@ def call_of(
     """What a call made of its permit, by its provider's rule; `failure`: None for an answer."""
     blame = BLAME[failure] if failure else Blame.ANSWERED
     if (usage := heard.usage) is None or not sent:
-        return Call(attempt_id=attempt_id, sent=sent, remaining=heard.rate, blame=blame)
+        return Call(
+            attempt_id=attempt_id,
+            sent=sent,
+            remaining=heard.rate,
+            blame=blame,
+            answered=failure is None,
+        )
     rule = RULES[deployment.limits.counts]
     return Call(
         attempt_id=attempt_id,
@@ -105,4 +111,5 @@ def call_of(
         output_tokens=usage.output_tokens,
         remaining=heard.rate,
         blame=blame,
+        answered=failure is None,
     )
