@@ -234,7 +234,16 @@ async def test_a_backup_of_an_older_schema_is_brought_up_to_date(
 ) -> None:
     old = servers.create_database(name := new_id(IdKind.RUN))
     migrate(old, "0001")
-    await make_key(old, "a")
+    before = Database(old)
+    async with before.transaction() as connection:
+        await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('ten_a', 'a')"))
+        await connection.execute(
+            text(
+                "INSERT INTO api_keys (id, tenant_id, name, secret_hash, scopes)"
+                " VALUES ('key_a', 'ten_a', 'old', '', '{}')"
+            )
+        )
+    await before.close()
     file = tmp_path / "mill.backup"
     assert promptmill("backup", file, database_url=old).returncode == 0
     assert promptmill("restore", file, database_url=empty_url).returncode == 0

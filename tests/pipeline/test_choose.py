@@ -148,6 +148,8 @@ def test_retries_are_a_tenth_of_the_calls_and_never_stop_for_ever() -> None:
     assert [choice.job for choice in held_back.choices] == [JOB]
     assert held_back.retry_wait == pytest.approx(2.0)
     assert asked(replace(JOB, tries=1)) == [FIRST, SECOND]
+    failed_over = replace(JOB, tries=1, tried=(SECOND,))
+    assert chooser(retries=budgets).choose([failed_over], PLAN[:1]).choices, "its first call here"
     budgets.charge(FIRST, first=10, again=0)
     assert chooser(retries=budgets).choose([again], PLAN).choices
     budgets.charge(FIRST, first=0, again=1)

@@ -14,7 +14,7 @@ from shared.routing.able import Nobody, able
 from shared.routing.stored import Strategy
 from shared.routing.strategies import arranged
 from worker.dispatch.fleet import Fleet
-from worker.dispatch.plan import Choice
+from worker.dispatch.plan import Choice, is_retry
 from worker.dispatch.retries import RetryBudgets
 
 BY_VITALS: Final = frozenset({Strategy.LEAST_BUSY, Strategy.LATENCY})
@@ -86,7 +86,9 @@ class Chooser:
     ) -> tuple[Deployment, ...]:
         if not job.tries or not found:
             return found
-        within = tuple(each for each in found if self._retries.allows(each.id))
+        within = tuple(
+            each for each in found if not is_retry(job, each) or self._retries.allows(each.id)
+        )
         if not within:
             wait = min(self._retries.wait(each.id) for each in found)
             chosen.retry_wait = min(wait, chosen.retry_wait or wait)

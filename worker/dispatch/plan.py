@@ -62,6 +62,14 @@ def asks(choices: Iterable[Choice]) -> list[Ask]:
     return list(grouped.values())
 
 
+def is_retry(job: DueJob, deployment: Deployment) -> bool:
+    """It has failed there before; another deployment's call is its first one.
+
+    A failure that leads nowhere else is not noted in `tried`: then any may be the same again.
+    """
+    return deployment.id in job.tried or job.tries > len(job.tried)
+
+
 def further(job: DueJob, plan: Sequence[Deployment], deployment: Deployment) -> Further:
     """What may follow if `deployment` fails the job's next attempt.
 

@@ -27,7 +27,7 @@ from worker.dispatch.caps import Caps, Room
 from worker.dispatch.choose import Chooser, Chosen, Hopeless
 from worker.dispatch.fair import FairShare
 from worker.dispatch.fleet import Fleet
-from worker.dispatch.plan import Ask, Choice, asks, further
+from worker.dispatch.plan import Ask, Choice, asks, further, is_retry
 from worker.dispatch.retries import RetryBudgets
 from worker.failpoint import Failpoints
 from worker.pipeline.announce import Announcer
@@ -148,7 +148,7 @@ class RouteTurns:
             return grant
         jobs, granted = jobs[: grant.granted], wants[: grant.granted]
         self._fair.charge(jobs)
-        again = sum(job.tries > 0 for job in jobs)
+        again = sum(is_retry(job, ask.deployment) for job in jobs)
         means.retries.charge(ask.deployment.id, first=len(jobs) - again, again=again)
         minted = await self._release(ask, jobs, granted, chooser)
         unused = [want for want in granted if want.attempt_id not in minted]
