@@ -13,7 +13,7 @@
 --       then for each attempt: id, input tokens, most output tokens, its need of each gauge
 -- Returns {granted, wait in milliseconds, what binds, and the learned factors of input and of
 -- output, in thousandths}; granted -1: the sentinel is absent.
-local TRIAL = 5000000
+local TRIAL, LATE = 5000000, 30000000
 local alive_since = tonumber(redis.call('GET', KEYS[4]))
 if not alive_since then return {-1, 0, 'memory_lost', 0, 0} end
 
@@ -23,15 +23,32 @@ local used_at = tonumber(meter[1]) or 0
 local gauges, first = gauges_of(8, 7)
 local elapsed = math.max(now - used_at, 0)
 local per_mille = pace(tonumber(meter[3]), tonumber(meter[4]))
+local presumed = false
+local function presume_full(gauge)
+    gauge.presume_full()
+    presumed = true
+end
 for i, gauge in ipairs(gauges) do
     local counted = tonumber(ARGV[6 + (i - 1) * FIELDS + 5])
     if not gauge.known() then
         local forgotten = now - alive_since < counted or elapsed < counted
-        if gauge.has_memory() or forgotten then gauge.presume_full() else gauge.start_anew() end
+        if gauge.has_memory() or forgotten then presume_full(gauge) else gauge.start_anew() end
     elseif ARGV[4] == 'doubt' and gauge.presume_full then
-        gauge.presume_full()
+        presume_full(gauge)
     end
     gauge.refill(elapsed, per_mille)
+end
+
+-- After an outage messages come late, and their calls with them: what was granted a moment before
+-- it counts from now on.
+if presumed then
+    local open = redis.call('HVALS', KEYS[5])
+    for _, record in ipairs(open) do
+        local at, _, _, taken = cmsgpack.unpack(record)
+        for _, gauge in ipairs(gauges) do
+            if now - at < LATE and taken[gauge.name] then gauge.take(taken[gauge.name]) end
+        end
+    end
 end
 
 local now_ms = math.floor(now / THOUSAND)

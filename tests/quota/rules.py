@@ -27,9 +27,9 @@ LEAST_MARGIN: Final = 0.005
 """The catalog's own."""
 LONG: Final = 0.99
 """What is reachable in windows of twelve seconds and more: there 98 % are demanded."""
-SLACK: Final = 0.025
-"""What short windows of few requests may miss of the reachable part: of 3 s, 94 % are demanded."""
-GUESS: Final = 0.06
+SLACK: Final = 0.04
+"""What short windows may miss of the reachable part, where one job more is 1.6 % of sixty."""
+GUESS: Final = 0.09
 """What more they may miss where answers count by what will be written, which is guessed first."""
 WORDS: Final = {
     "requests": "rpm",
