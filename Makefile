@@ -36,9 +36,9 @@ demo: setup ## Answer the example prompts on a local stack, without a key
 up: setup ## Start the local stack and keep it running
 	@$(BIN)/promptmill up
 
-# What measures rates by the clock runs alone; the rest two files at a time: it mostly waits.
+# What measures rates by the clock runs alone; the rest three files at a time: it mostly waits.
 ALONE := tests/meters tests/quota
-IN_PAIRS := -n 2 --dist loadfile
+IN_PAIRS := -n 3 --dist loadfile
 
 test: setup ## Run the tests; ARGS are pytest's
 ifdef ARGS
