@@ -175,6 +175,10 @@ class Catalog:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Those that were asked for: every line of a file asks."""
+    found: dict[str, Deployment] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """The same, by id: every call asks, several times."""
 
     def model(self, name: str) -> Model:
         """The model of that name or alias; UnknownModelError names near ones."""
@@ -224,8 +228,11 @@ class Catalog:
 
     def find(self, deployment_id: str) -> Deployment:
         """The deployment of that id, `provider/model`; KeyError when the catalog has it no more."""
-        provider_id, _, model_id = deployment_id.partition("/")
-        return self.deployment(self.providers[provider_id], self.models[model_id])
+        if (known := self.found.get(deployment_id)) is None:
+            provider_id, _, model_id = deployment_id.partition("/")
+            known = self.deployment(self.providers[provider_id], self.models[model_id])
+            self.found[deployment_id] = known
+        return known
 
     def known(self, deployment_id: str) -> Deployment | None:
         """As `find`; None where the catalog has it no more."""
