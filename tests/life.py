@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from shared.db import workers
 from shared.db.accept import Accepted, NewJob, accept
+from shared.db.budgets import read_version
 from shared.db.cancel import cancel
 from shared.db.engine import Database
 from shared.db.give_back import GivenBack
@@ -87,7 +88,8 @@ class Life:
             for job in due
         ]
         async with self.database.transaction() as connection:
-            minted = await release(connection, permits)
+            version = await read_version(connection)
+            minted = await release(connection, permits, budgets_version=version)
         return [permit.attempt_id for permit in permits if permit.attempt_id in minted]
 
     async def start(

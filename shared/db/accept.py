@@ -36,6 +36,9 @@ class NewJob:
     """The model may search the web for it, which is billed apart."""
     policy: str | None = None
     """shared.routing.stored.StoredPolicy as JSON text; None: its route says all."""
+    project: str | None = None
+    end_user: str | None = None
+    tags: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ WITH input AS (
         id text, tenant_id text, key_id text, route text, lane smallint, request jsonb,
         metadata jsonb, batch text, run_at timestamptz, deadline_seconds float8, max_tries int,
         input_tokens int, max_tokens int, idempotency_key text, body_hash bytea, unfit text[],
-        web_search boolean, policy jsonb, request_bytes int)
+        web_search boolean, policy jsonb, request_bytes int, project text, end_user text,
+        tags text[])
 ), claimed AS (
     INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
     SELECT tenant_id, idempotency_key, body_hash, id FROM input
@@ -71,13 +75,14 @@ WITH input AS (
 ), job AS (
     INSERT INTO jobs (id, tenant_id, key_id, batch, route, lane, state, wait_reason, run_at,
                       deadline, max_tries, input_tokens, max_tokens, unfit, web_search,
-                      policy, request_bytes)
+                      policy, request_bytes, project, end_user, tags)
     SELECT id, tenant_id, key_id, batch, route, lane,
            CASE WHEN later THEN :scheduled ELSE :queued END,
            CASE WHEN later THEN :not_before END,
            coalesce(run_at, clock_timestamp()),
            clock_timestamp() + make_interval(secs => deadline_seconds),
-           max_tries, input_tokens, max_tokens, unfit, web_search, policy, request_bytes
+           max_tries, input_tokens, max_tokens, unfit, web_search, policy, request_bytes,
+           project, end_user, tags
     FROM fresh
 ), payload AS (
     INSERT INTO payloads (job_id, request, metadata) SELECT id, request, metadata FROM fresh

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.windows import COUNT_BOOKED
 from shared.domain.attempt import AttemptState
 from shared.domain.job import JobState
 
@@ -26,19 +27,20 @@ WHERE attempts.id = ANY(CAST(:attempt_ids AS text[])) AND attempts.state = :plan
 ORDER BY jobs.id FOR UPDATE OF jobs
 """).bindparams(planned=AttemptState.PLANNED)
 
-GIVE_BACK = text("""
+GIVE_BACK = text(f"""
 WITH returned AS (
     UPDATE attempts SET state = :returned, ended_at = clock_timestamp(), cost_nano = 0
     WHERE id = ANY(CAST(:attempt_ids AS text[])) AND state = :planned
-    RETURNING id, job_id, tenant_id, deployment, queue, permit_tokens, hold_nano
+    RETURNING id, job_id, tenant_id, deployment, queue, permit_tokens, hold_nano, budgets
 ), freed AS (
     UPDATE jobs SET open_attempt = NULL
     FROM returned
     WHERE jobs.id = returned.job_id AND jobs.open_attempt = returned.id AND jobs.state = :queued
 ), booked AS (
-    INSERT INTO ledger (attempt_id, kind, tenant_id, job_id, spent_nano, held_nano)
-    SELECT id, 'release', tenant_id, job_id, 0, -hold_nano FROM returned
-)
+    INSERT INTO ledger (attempt_id, kind, tenant_id, job_id, spent_nano, held_nano, budgets)
+    SELECT id, 'release', tenant_id, job_id, 0, -hold_nano, budgets FROM returned
+    RETURNING attempt_id, spent_nano, held_nano, budgets
+), {COUNT_BOOKED}
 SELECT id, deployment, queue, permit_tokens FROM returned
 """).bindparams(
     planned=AttemptState.PLANNED, returned=AttemptState.RETURNED, queued=JobState.QUEUED

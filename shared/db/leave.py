@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.windows import COUNT_BOOKED
 from shared.domain.attempt import AttemptState
 from shared.domain.failure import FailureKind
 from shared.domain.job import FINAL_STATES, JobState, WaitReason
@@ -62,10 +63,10 @@ SELECT id FROM jobs WHERE id = ANY(CAST(:job_ids AS text[])) ORDER BY id FOR UPD
 
 # The jobs are locked, so nothing else moves their attempts meanwhile. A report that comes
 # again finds its attempt closed and changes nothing: that is how a lost COMMIT reply heals.
-LEAVE = text("""
+LEAVE = text(f"""
 WITH report AS (
     SELECT r.*, attempts.state AS old_state, attempts.hold_nano, attempts.queue,
-           attempts.deployment, attempts.tenant_id,
+           attempts.deployment, attempts.tenant_id, attempts.budgets,
            coalesce(r.cost_nano, attempts.hold_nano) AS charge
     FROM unnest(
         CAST(:attempt_id AS text[]), CAST(:job_id AS text[]), CAST(:epoch AS int[]),
@@ -90,14 +91,19 @@ WITH report AS (
     WHERE attempts.id = report.attempt_id AND attempts.state IN (:sent, :unknown)
     RETURNING attempts.id
 ), booked AS (
-    INSERT INTO ledger (attempt_id, kind, tenant_id, job_id, spent_nano, held_nano, flagged)
+    INSERT INTO ledger (attempt_id, kind, tenant_id, job_id, spent_nano, held_nano, flagged,
+                        budgets)
     SELECT attempt_id,
            CASE WHEN old_state = :sent THEN 'settle' ELSE 'adjust' END, tenant_id, job_id,
            CASE WHEN old_state = :sent THEN charge ELSE charge - hold_nano END,
            CASE WHEN old_state = :sent THEN -hold_nano ELSE 0 END,
-           attempt_state = :unknown OR cost_nano IS NULL
+           attempt_state = :unknown OR cost_nano IS NULL, budgets
     FROM report
-), target AS (
+    RETURNING attempt_id, spent_nano, held_nano, budgets
+), summed AS (
+    INSERT INTO usage_pending (attempt_id, was, cost_nano)
+    SELECT attempt_id, old_state, CASE WHEN old_state = :sent THEN 0 ELSE hold_nano END FROM report
+), {COUNT_BOOKED}, target AS (
     SELECT report.*, CASE
         WHEN report.job_state NOT IN (:queued, :scheduled) THEN report.job_state
         WHEN jobs.cancel_requested_at IS NOT NULL THEN :cancelled

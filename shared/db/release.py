@@ -1,19 +1,21 @@
 """Release jobs to workers: peek without locks, then mint attempts under them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.budgets import VERSION
 from shared.domain.attempt import AttemptState, Further
+from shared.domain.budget import Payer
 from shared.domain.failure import CORRECTION_TOKENS
 from shared.domain.job import JobState, Lane
 from shared.routing.stored import StoredPolicy
 
 REACH: Final = 2_000
-"""So many jobs of a lane and tenant are looked through for those of keys that may start more."""
+"""So many jobs of a lane and tenant are looked through for those that may start now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class DueJob:
     """What its attempts so far have cost."""
     key_id: str | None = None
     """Which of its tenant's keys it came by."""
+    project: str | None = None
+    batch: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -59,6 +64,8 @@ class Permit:
     hold_nano: int
     further: Further = Further.LATER
     """What may follow if it fails."""
+    windows: tuple[int, ...] = ()
+    """The budgets' windows that its hold counts in."""
 
 
 # A loose index scan: one probe of jobs_due per route, however long the backlog.
@@ -93,7 +100,7 @@ SELECT job.*, tenants.weight
 FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
     SELECT * FROM (
         SELECT id, tenant_id, key_id, lane, input_tokens, max_tokens, tried, isolated, unfit, tries,
-               policy, web_search, error_kind, cost_nano
+               policy, web_search, error_kind, cost_nano, project, batch, tags
         FROM jobs
         WHERE state = 'queued' AND open_attempt IS NULL AND route = :route
           AND (lane, tenant_id) >= (due.lane, due.tenant_id)
@@ -101,21 +108,25 @@ FROM due JOIN tenants ON tenants.id = due.tenant_id, LATERAL (
           AND jobs.deadline > clock_timestamp()
           AND (unfit IS NULL OR NOT CAST(:open AS text[]) <@ unfit)
         ORDER BY lane, tenant_id, id LIMIT :reach) AS oldest
-    WHERE key_id IS NULL OR key_id <> ALL(CAST(:full_keys AS text[]))
+    WHERE NOT :some_full OR NOT CAST(:full AS text[]) && (
+        ARRAY['* all ', tenant_id || ' all ', tenant_id || ' key ' || key_id,
+              tenant_id || ' project ' || project, tenant_id || ' batch ' || batch]
+        || ARRAY(SELECT tenant_id || ' tag ' || tag FROM unnest(tags) AS tag))
     ORDER BY lane, tenant_id, id LIMIT :each) AS job
 """)
 
-RELEASE = text("""
+RELEASE = text(f"""
 WITH permit AS (
     SELECT * FROM unnest(
         CAST(:job_id AS text[]), CAST(:attempt_id AS text[]), CAST(:deployment AS text[]),
         CAST(:queue AS text[]), CAST(:permit_tokens AS int[]), CAST(:hold_nano AS bigint[]),
-        CAST(:further AS text[])
-    ) AS p(job_id, attempt_id, deployment, queue, permit_tokens, hold_nano, further)
+        CAST(:further AS text[]), CAST(:windows AS text[])
+    ) AS p(job_id, attempt_id, deployment, queue, permit_tokens, hold_nano, further, windows)
 ), picked AS MATERIALIZED (
     SELECT id FROM jobs
     WHERE id = ANY(CAST(:job_id AS text[])) AND state = :queued AND open_attempt IS NULL
       AND cancel_requested_at IS NULL AND deadline > clock_timestamp()
+      AND CAST(:budgets_version AS bigint) = {VERSION}
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), bumped AS (
     UPDATE jobs SET epoch = epoch + 1, open_attempt = permit.attempt_id
@@ -124,14 +135,15 @@ WITH permit AS (
     RETURNING jobs.id, jobs.tenant_id, jobs.epoch
 ), minted AS (
     INSERT INTO attempts (id, job_id, tenant_id, epoch, deployment, queue, state,
-                          permit_tokens, hold_nano, further)
+                          permit_tokens, hold_nano, further, budgets)
     SELECT permit.attempt_id, bumped.id, bumped.tenant_id, bumped.epoch, permit.deployment,
-           permit.queue, :planned, permit.permit_tokens, permit.hold_nano, permit.further
+           permit.queue, :planned, permit.permit_tokens, permit.hold_nano, permit.further,
+           CAST(permit.windows AS bigint[])
     FROM bumped JOIN permit ON permit.job_id = bumped.id
-    RETURNING id, job_id, tenant_id, hold_nano
+    RETURNING id, job_id, tenant_id, hold_nano, budgets
 ), held AS (
-    INSERT INTO ledger (attempt_id, kind, tenant_id, job_id, spent_nano, held_nano)
-    SELECT id, 'hold', tenant_id, job_id, 0, hold_nano FROM minted
+    INSERT INTO ledger (attempt_id, kind, tenant_id, job_id, spent_nano, held_nano, budgets)
+    SELECT id, 'hold', tenant_id, job_id, 0, hold_nano, budgets FROM minted
 )
 SELECT id FROM minted
 """).bindparams(queued=JobState.QUEUED, planned=AttemptState.PLANNED)
@@ -148,17 +160,17 @@ async def due_jobs(
     each: int,
     *,
     deployments: Sequence[str] = (),
-    full_keys: Sequence[str] = (),
+    full: Collection[Payer] = (),
 ) -> list[DueJob]:
     """The oldest due jobs of a route, at most `each` per lane and tenant, without locks.
 
     Only what one of the open `deployments` can take, without any what everybody can: the others
-    would hide what is behind them. For the same reason none of `full_keys`, which may start no
-    more now; behind more than REACH of their jobs other keys of the tenant have to wait.
+    would hide what is behind them. For the same reason nothing of who is `full`, and may start
+    no more now; behind more than REACH of their jobs the others of the tenant have to wait.
     """
     choice = {
-        "route": route, "each": each, "open": list(deployments), "full_keys": list(full_keys),
-        "reach": max(each, REACH) if full_keys else each,
+        "route": route, "each": each, "open": list(deployments), "some_full": bool(full),
+        "full": [str(payer) for payer in full], "reach": max(each, REACH) if full else each,
     }  # fmt: skip
     rows = await connection.execute(DUE_JOBS, choice)
     return [
@@ -178,12 +190,27 @@ async def due_jobs(
             last_failure=row.error_kind,
             cost_nano=row.cost_nano,
             key_id=row.key_id,
+            project=row.project,
+            batch=row.batch,
+            tags=tuple(row.tags or ()),
         )
         for row in rows
     ]
 
 
-async def release(connection: AsyncConnection, permits: Sequence[Permit]) -> set[str]:
-    """Mint a planned attempt for each permit whose job is still free; their attempt ids."""
+async def release(
+    connection: AsyncConnection, permits: Sequence[Permit], *, budgets_version: int | None
+) -> set[str]:
+    """Mint a planned attempt for each permit whose job is still free; their attempt ids.
+
+    None at all if the list of budgets is another one by now: the permits may miss a window.
+    """
     columns = {name: [getattr(permit, name) for permit in permits] for name in Permit.__slots__}
-    return set((await connection.execute(RELEASE, columns)).scalars())
+    # Arrays of different lengths do not make an array: each goes as PostgreSQL writes it.
+    columns["windows"] = [_array(permit.windows) for permit in permits]
+    asked = {**columns, "budgets_version": budgets_version}
+    return set((await connection.execute(RELEASE, asked)).scalars())
+
+
+def _array(windows: Sequence[int]) -> str | None:
+    return "{" + ",".join(map(str, windows)) + "}" if windows else None

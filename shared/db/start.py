@@ -29,6 +29,8 @@ class StartedAttempt:
     lane: int
     seconds_left: float
     """Until the job's deadline."""
+    waited: float
+    """Seconds since its release, when it was started."""
     last_failure: str | None
     """The kind of the failure before this try."""
     last_error: str | None
@@ -56,6 +58,7 @@ SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.
        attempts.deployment, attempts.queue, attempts.permit_tokens, attempts.hold_nano,
        jobs.tries, jobs.max_tries, jobs.max_tokens, jobs.lane,
        extract(epoch FROM jobs.deadline - clock_timestamp())::float8 AS seconds_left,
+       extract(epoch FROM clock_timestamp() - attempts.planned_at)::float8 AS waited,
        jobs.error_kind AS last_failure, jobs.error AS last_error, attempts.further,
        jobs.tried, jobs.policy, payloads.request
 """

@@ -53,6 +53,8 @@ class GiveUp(StrEnum):
     """Nobody can answer it for what is left of the most that it may cost."""
     NO_DEPLOYMENT = "no_deployment"
     """The catalog has none of its deployments any more."""
+    BUDGET = "budget"
+    """What is spent of a budget that rejects leaves no room for its call."""
     EXHAUSTED = "exhausted"
     """Each of its deployments has had its tries."""
 

@@ -10,6 +10,7 @@ from shared.catalog.limits import Counting, Limits
 MICROS: Final = 1_000_000
 DAY_SLACK: Final = 5.0
 """Seconds about midnight in which our clock and the provider's may not agree about the date."""
+FOREVER: Final = 10**15
 BY_DAY: Final = "requests_per_day"
 
 
@@ -32,6 +33,16 @@ class Gauge:
     def args(self) -> tuple[str | int, ...]:
         """As gauges.lua reads it."""
         return self.name, self.kind, self.limit, self.span, self.counted
+
+
+@lru_cache(maxsize=1024)
+def forgiven(limits: Limits) -> int:
+    """How late a call may be sent after its grant, microseconds: half of the margins' jitter.
+
+    The other half is for its way to the provider.
+    """
+    windows = (gauge for gauge in gauges_of(limits, 0) if gauge.kind != "day")
+    return min((gauge.counted - gauge.span for gauge in windows), default=FOREVER) // 2
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,8 @@ from shared.domain.clock import Clock, SystemClock
 from shared.domain.failure import Blame
 from shared.meters.breaker import Breaker, breaker_key
 from shared.meters.counting import RULES, Amounts, Learned, Want
-from shared.meters.gauges import BY_DAY, MICROS, Gauge, gauges_of
+from shared.meters.gauges import BY_DAY, MICROS, Gauge, forgiven, gauges_of
+from shared.meters.keys import gauge_key, gauge_keys, learned_key, meter_key, slots_of, taken_key
 from shared.meters.scripts import GAUGES, ScriptCall, load_script, run_together
 from shared.settings import BreakerSettings
 
@@ -103,6 +104,7 @@ class Meter:
         self.breaker = Breaker(redis, breaker or BreakerSettings())
         self._acquire = load_script(redis, GAUGES, "acquire")
         self._settle = load_script(redis, GAUGES, "settle")
+        self._recount = load_script(redis, GAUGES, "recount")
         self._slow_down = load_script(redis, GAUGES, "slow_down")
         self._block = load_script(redis, GAUGES, "block")
         self._doubtful: set[str] = set()
@@ -150,19 +152,32 @@ class Meter:
             args += [want.attempt_id, want.input_tokens, want.max_tokens]
             args += [needs.get(each.name, 1) for each in gauges]
         keys = [
-            _meter_key(deployment.id),
-            *_slots(deployment.id, queue),
+            meter_key(deployment.id),
+            *slots_of(deployment.id, queue),
             SENTINEL,
-            _taken_key(deployment.id),
+            taken_key(deployment.id),
             breaker_key(deployment.id),
-            _learned_key(deployment.id),
-            *_gauge_keys(deployment.id, gauges),
+            learned_key(deployment.id),
+            *gauge_keys(deployment.id, gauges),
         ]
         granted, wait_ms, binding, *factors = await self._acquire(keys=keys, args=args)
         if granted < 0:
             raise MemoryLostError
         self._learned[deployment.id] = Learned(*(int(each) / 1000 for each in factors))
         return Grant(int(granted), int(wait_ms) / 1000, binding)
+
+    async def recount(self, deployment: Deployment, attempt_id: str, age: float) -> float:
+        """Seconds until a call may be sent whose permit is so old; 0: now, and it counts from now.
+
+        A permit that is not late needs no answer of Redis.
+        """
+        late = forgiven(deployment.limits)
+        if age * MICROS <= late:
+            return 0.0
+        gauges = self._gauges(deployment)
+        keys = [taken_key(deployment.id), *gauge_keys(deployment.id, gauges)]
+        args = [attempt_id, late, *(arg for each in gauges for arg in each.args)]
+        return int(await self._recount(keys=keys, args=args)) / 1000
 
     async def give_back(self, deployment: Deployment, queue: str, wants: Iterable[Want]) -> None:
         """Return permits of attempts that were never sent."""
@@ -201,10 +216,10 @@ class Meter:
             unsaid = AS_TAKEN if call.sent else 0
             args += [call.used.get(name, unsaid) for name in names]
         keys = [
-            *_slots(slot.deployment, slot.queue),
-            _taken_key(slot.deployment),
-            _learned_key(slot.deployment),
-            *_gauge_keys(slot.deployment, gauges),
+            *slots_of(slot.deployment, slot.queue),
+            taken_key(slot.deployment),
+            learned_key(slot.deployment),
+            *gauge_keys(slot.deployment, gauges),
         ]
         yield ScriptCall(self._settle, keys, args)
         outcomes = [(call.attempt_id, call.blame) for call in calls]
@@ -212,14 +227,14 @@ class Meter:
 
     async def slow_down(self, deployment: str) -> None:
         """The provider asks to come up more slowly: half the pace, then a tenth more a minute."""
-        await self._slow_down(keys=[_meter_key(deployment)])
+        await self._slow_down(keys=[meter_key(deployment)])
 
     async def renew(self, slots: Iterable[Slot], *, even_if_gone: bool = False) -> None:
         """The calls are still in flight: keep their slots for another SLOT_SECONDS."""
         expiry = await self._now() // 1000 + round(SLOT_SECONDS * 1000)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for (deployment, queue), attempts in _by_place(slots).items():
-                for key in _slots(deployment, queue):
+                for key in slots_of(deployment, queue):
                     pipeline.zadd(key, dict.fromkeys(attempts, expiry), xx=not even_if_gone)
             await pipeline.execute()
 
@@ -228,7 +243,7 @@ class Meter:
 
         `longest`: each refusal in a row doubles the wait up to there; an answer ends the row.
         """
-        keys = [_meter_key(deployment), _learned_key(deployment)]
+        keys = [meter_key(deployment), learned_key(deployment)]
         await self._block(keys=keys, args=[round(seconds * MICROS), round(longest * MICROS)])
 
     async def rebuild(
@@ -245,7 +260,7 @@ class Meter:
         await self.renew(open_slots, even_if_gone=True)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for day in days:
-                key = _gauge_key(day.deployment, BY_DAY)
+                key = gauge_key(day.deployment, BY_DAY)
                 pipeline.hset(key, "used", str(day.requests))
                 pipeline.hset(key, "since", str(day.since))
                 pipeline.hset(key, "until", str(day.until))
@@ -264,31 +279,6 @@ class Meter:
         """Redis' clock, microseconds."""
         seconds, micros = await self._redis.time()
         return int(seconds) * MICROS + int(micros)
-
-
-def _meter_key(deployment: str) -> str:
-    return f"pm:meter:{deployment}"
-
-
-def _taken_key(deployment: str) -> str:
-    return f"pm:taken:{deployment}"
-
-
-def _learned_key(deployment: str) -> str:
-    return f"pm:learned:{deployment}"
-
-
-def _gauge_key(deployment: str, name: str) -> str:
-    return f"pm:gauge:{deployment}:{name}"
-
-
-def _gauge_keys(deployment: str, gauges: Iterable[Gauge]) -> list[str]:
-    return [_gauge_key(deployment, each.name) for each in gauges]
-
-
-def _slots(deployment: str, queue: str) -> tuple[str, str]:
-    """Where the open attempts of a deployment and of its queue's fleet are kept."""
-    return f"pm:slots:{deployment}", f"pm:fleet:{queue}"
 
 
 def _by_place(slots: Iterable[Slot]) -> Mapping[tuple[str, str], list[str]]:

@@ -61,6 +61,8 @@ class StoredPolicy:
     """The most that all attempts of the job may cost together."""
     max_tries: int | None = None
     """Failed tries after which one deployment is asked no more; None: it comes round again."""
+    downgrades: tuple[str, ...] = ()
+    """Deployments of the cheaper route that a budget of its tenant sends it to near its cap."""
 
     def fallback_for(self, failure: FailureKind) -> tuple[str, ...]:
         """The deployments of the list that this failure leads to at once; most have none."""
@@ -122,8 +124,9 @@ class StoredPolicy:
             "fallbacks": {kind.value: list(listed) for kind, listed in self.fallbacks.items()},
             "max_cost_nano": self.max_cost_nano,
             "max_tries": self.max_tries,
+            "downgrades": list(self.downgrades),
         }
-        return {name: each for name, each in value.items() if each not in (None, {})}
+        return {name: each for name, each in value.items() if each not in (None, {}, [])}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "StoredPolicy":
@@ -136,4 +139,5 @@ class StoredPolicy:
             fallbacks={Fallback(kind): tuple(listed) for kind, listed in fallbacks.items()},
             max_cost_nano=value.get("max_cost_nano"),
             max_tries=value.get("max_tries"),
+            downgrades=tuple(value.get("downgrades", ())),
         )

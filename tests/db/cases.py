@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db import workers
+from shared.db.budgets import read_version
 from shared.db.cancel import cancel, expire_overdue, wake_scheduled
 from shared.db.give_back import give_back, give_back_unstarted
 from shared.db.leave import leave
@@ -44,7 +45,8 @@ class Case:
             permit_tokens=15,
             hold_nano=HOLD,
         )
-        return list(await release(connection, [permit]))
+        version = await read_version(connection)
+        return list(await release(connection, [permit], budgets_version=version))
 
     async def start(self, connection: AsyncConnection) -> list[StartedAttempt]:
         return await start(connection, [self.attempt_id], self.worker_id)

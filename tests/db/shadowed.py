@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db import workers
 from shared.db.accept import accept
+from shared.db.budgets import read_version
 from shared.db.cancel import cancel, expire_overdue, wake_scheduled
 from shared.db.give_back import give_back, give_back_unstarted
 from shared.db.leave import leave
@@ -91,7 +92,8 @@ class Shadowed:
             for job_id in sorted(job_ids)
         ]
         attempt_of = {permit.job_id: permit.attempt_id for permit in permits}
-        minted = self.run(release, permits)
+        version = self.run(read_version)
+        minted = self.run(release, permits, budgets_version=version)
         assert minted == self.model.release(attempt_of, isolated=isolated)
         return sorted(minted)
 

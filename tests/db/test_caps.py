@@ -4,6 +4,7 @@ from sqlalchemy import text
 
 from shared.db.caps import Cap, hold_left, left, read_caps
 from shared.db.release import due_jobs
+from shared.domain.budget import Payer, Scope
 from tests.life import ROUTE, TENANT, Life, answered, new_job
 from worker.dispatch.caps import Caps
 
@@ -75,5 +76,5 @@ async def test_a_full_keys_jobs_do_not_hide_those_behind_them(life: Life) -> Non
     await life.accept(*(new_job(key_id=KEY) for _ in range(20)))
     await life.accept(behind)
     async with life.database.transaction() as connection:
-        [seen] = await due_jobs(connection, ROUTE, 3, full_keys=[KEY])
+        [seen] = await due_jobs(connection, ROUTE, 3, full=[Payer(TENANT, Scope.KEY, KEY)])
     assert seen.id == behind.id

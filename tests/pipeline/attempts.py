@@ -23,6 +23,7 @@ def attempt(**changes: Any) -> StartedAttempt:
         max_tries=5,
         max_tokens=5,
         lane=1,
+        waited=0.0,
         seconds_left=3600.0,
         last_failure=None,
         last_error=None,

@@ -16,6 +16,7 @@ from shared.meters.meter import Grant
 from shared.routing.able import Nobody
 from shared.routing.stored import Fallback, StoredPolicy, Strategy
 from shared.routing.strategies import Vitals
+from worker.dispatch.budgets import Purse
 from worker.dispatch.choose import Chooser
 from worker.dispatch.fleet import Fleet
 from worker.dispatch.plan import Choice, asks, further
@@ -56,7 +57,7 @@ class Closed(Fleet):
 
 
 def chooser(fleet: Fleet | None = None, retries: RetryBudgets | None = None) -> Chooser:
-    return Chooser(CATALOG, fleet or Closed(), SystemClock(), retries or RetryBudgets())
+    return Chooser(CATALOG, fleet or Closed(), SystemClock(), retries or RetryBudgets(), Purse())
 
 
 def asked(job: DueJob, fleet: Fleet | None = None) -> list[str]:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db.caps import Cap, hold_left, left, read_caps
 from shared.db.release import DueJob
+from shared.domain.budget import Payer, Scope
 
 
 @dataclass(slots=True)
@@ -14,13 +15,18 @@ class Room:
     """How many more calls each capped tenant and key may start."""
 
     left: Mapping[str, int] = field(default_factory=dict)
+    caps: Mapping[str, Cap] = field(default_factory=dict)
     refused: int = 0
     """Jobs that found no room."""
 
     @property
-    def full(self) -> list[str]:
-        """Who may start none."""
-        return [id_ for id_, number in self.left.items() if not number]
+    def full(self) -> list[Payer]:
+        """The keys that may start none."""
+        return [
+            Payer(self.caps[id_].tenant_id, Scope.KEY, id_)
+            for id_, number in self.left.items()
+            if not number
+        ]
 
     def fitting(self, jobs: Iterable[DueJob]) -> list[DueJob]:
         """The first of the jobs, in their order, that there is room for."""
@@ -52,11 +58,11 @@ class Caps:
 
     async def room(self, connection: AsyncConnection) -> Room:
         """What is left at this moment; others may take it meanwhile."""
-        return Room(await left(connection, self._caps)) if self._caps else Room()
+        return Room(await left(connection, self._caps), self._caps) if self._caps else Room()
 
     async def within(self, connection: AsyncConnection, jobs: Sequence[DueJob]) -> set[str]:
         """The ids of those that may go in this transaction, and no cap is passed by it."""
         concerned = {id_ for job in jobs for id_ in (job.tenant_id, job.key_id)}
         caps = {id_: cap for id_, cap in self._caps.items() if id_ in concerned}
-        room = Room(await hold_left(connection, caps)) if caps else Room()
+        room = Room(await hold_left(connection, caps), caps) if caps else Room()
         return {job.id for job in room.fitting(jobs)}

@@ -7,12 +7,14 @@ from typing import Final
 from shared.catalog.deployments import Catalog, Deployment
 from shared.catalog.pricing import most_searches, worst_case
 from shared.db.release import DueJob
+from shared.domain.budget import AtLimit, Budget
 from shared.domain.clock import Clock
 from shared.domain.job import GiveUp
 from shared.domain.money import show_usd
 from shared.routing.able import Nobody, able
 from shared.routing.stored import Strategy
 from shared.routing.strategies import arranged
+from worker.dispatch.budgets import Purse
 from worker.dispatch.fleet import Fleet
 from worker.dispatch.plan import Choice, is_retry
 from worker.dispatch.retries import RetryBudgets
@@ -36,16 +38,21 @@ class Chosen:
     hopeless: list[Hopeless] = field(default_factory=list)
     retry_wait: float | None = None
     """Seconds until the first job that the budget of retries holds back may go."""
+    over_budget: int = 0
+    """Jobs that a budget of money holds back until it has room."""
 
 
 class Chooser:
-    """Knows the catalog, who is open, and what retries are left."""
+    """Knows the catalog, who is open, and what retries and money are left."""
 
-    def __init__(self, catalog: Catalog, fleet: Fleet, clock: Clock, retries: RetryBudgets) -> None:
+    def __init__(
+        self, catalog: Catalog, fleet: Fleet, clock: Clock, retries: RetryBudgets, purse: Purse
+    ) -> None:
         self._catalog = catalog
         self._fleet = fleet
         self._clock = clock
         self._retries = retries
+        self._purse = purse
 
     def choose(self, jobs: Iterable[DueJob], plan: Sequence[Deployment]) -> Chosen:
         """For each job, in order; `plan`: the deployments of its route that are open.
@@ -59,8 +66,12 @@ class Chooser:
                 chosen.hopeless.append(Hopeless(job, candidates))
                 continue
             candidates = self._within_retries(job, candidates, chosen)
+            if candidates and self._purse.budgets:
+                candidates = self._within_budgets(job, candidates, chosen)
             if candidates:
-                chosen.choices.append(Choice(job, self._arranged(job, candidates)))
+                choice = Choice(job, self._arranged(job, candidates))
+                self._promise(choice)
+                chosen.choices.append(choice)
         return chosen
 
     def _candidates(
@@ -80,6 +91,50 @@ class Chooser:
             f"and the next may cost {show_usd(min(holds.values()))}"
         )
         return Nobody(GiveUp.MAX_COST, reason)
+
+    def _within_budgets(
+        self, job: DueJob, found: tuple[Deployment, ...], chosen: Chosen
+    ) -> tuple[Deployment, ...]:
+        """Those whose call every budget has room for, or else the cheaper ones it may come to."""
+        bindings = [self._binding(job, each) for each in found]
+        if within := tuple(each for each, no in zip(found, bindings, strict=True) if no is None):
+            return within
+        budget = next(filter(None, bindings))
+        if cheaper := self._cheaper(job, budget):
+            return cheaper
+        least = min(self.hold(job, each) for each in found)
+        if budget.at_limit is AtLimit.REJECT and self._purse.never(budget, least):
+            reason = (
+                f"budget {budget.name!r} of {show_usd(budget.cap_nano)} a {budget.every} has no"
+                f" room for a call that may cost {show_usd(least)}"
+            )
+            chosen.hopeless.append(Hopeless(job, Nobody(GiveUp.BUDGET, reason)))
+        else:
+            chosen.over_budget += 1
+        return ()
+
+    def _cheaper(self, job: DueJob, budget: Budget) -> tuple[Deployment, ...]:
+        """Those of the route that the budget sends a job to, as far as they are within it."""
+        if budget.at_limit is not AtLimit.DOWNGRADE or job.policy is None:
+            return ()
+        known = filter(None, map(self._catalog.known, job.policy.downgrades))
+        return tuple(
+            each
+            for each in self._fleet.open_of(tuple(known))
+            if self._binding(job, each, downgraded=True) is None
+        )
+
+    def _binding(
+        self, job: DueJob, deployment: Deployment, *, downgraded: bool = False
+    ) -> Budget | None:
+        amount = self.hold(job, deployment)
+        return self._purse.binding(job, deployment, amount, downgraded=downgraded)
+
+    def _promise(self, choice: Choice) -> None:
+        """What goes in this turn has it; another of its candidates is checked at its release."""
+        first = choice.candidates[0]
+        if self._purse.budgets:
+            self._purse.promise(choice.job, first, self.hold(choice.job, first))
 
     def _within_retries(
         self, job: DueJob, found: tuple[Deployment, ...], chosen: Chosen

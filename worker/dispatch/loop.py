@@ -71,6 +71,7 @@ class Dispatcher:
             due = set(await due_routes(connection))
             await self._means.fleet.count(connection)
             await self._means.caps.look(connection)
+            await self._means.budgets.look(connection)
         wanted = sorted(due | self._routes.keys())
         held = await self._holder.hold(wanted)
         self._elsewhere = (self._elsewhere | due) - held

@@ -23,6 +23,7 @@ from shared.domain.job import Lane
 from shared.doorbell import Bell, Doorbell
 from shared.meters.meter import Grant, Meter, Want
 from shared.settings import DispatchSettings
+from worker.dispatch.budgets import Budgets, Purse
 from worker.dispatch.caps import Caps, Room
 from worker.dispatch.choose import Chooser, Chosen, Hopeless
 from worker.dispatch.fair import FairShare
@@ -55,6 +56,7 @@ class Means:
     doorbell: Doorbell
     retries: RetryBudgets
     caps: Caps = field(default_factory=Caps)
+    budgets: Budgets = field(default_factory=Budgets)
 
     @property
     def catalog(self) -> Catalog:
@@ -99,9 +101,10 @@ class RouteTurns:
             return Turn()
         async with self._means.database.transaction() as connection:
             room = await means.caps.room(connection)
-            due = await self._due(connection, room)
+            purse = await means.budgets.purse(connection)
+            due = await self._due(connection, room, purse)
         turn = Turn(due=len(due), people_wait=any(job.lane is Lane.INTERACTIVE for job in due))
-        chooser = Chooser(means.catalog, means.fleet, means.clock, means.retries)
+        chooser = Chooser(means.catalog, means.fleet, means.clock, means.retries, purse)
         chosen = chooser.choose(room.fitting(self._fair.order(due)), self._plan)
         await self._serve_all(chosen, chooser, turn)
         if room.refused and not (turn.released or turn.binding):
@@ -110,16 +113,19 @@ class RouteTurns:
         self._each = min(max(turn.released * 2, SMALLEST_PEEK), means.settings.batch)
         return turn
 
-    async def _due(self, connection: AsyncConnection, room: Room) -> list[DueJob]:
+    async def _due(self, connection: AsyncConnection, room: Room, purse: Purse) -> list[DueJob]:
         """Who wants to go; of those who may start no more only if nobody else wants to."""
         deployments = [deployment.id for deployment in self._plan]
+        full = [*room.full, *purse.empty]
         peek = partial(due_jobs, connection, self._route, self._each, deployments=deployments)
-        return await peek(full_keys=room.full) or (await peek() if room.full else [])
+        return await peek(full=full) or (await peek() if full else [])
 
     async def _serve_all(self, chosen: Chosen, chooser: Chooser, turn: Turn) -> None:
         """Ask meters until each job went or has nobody left to ask."""
         if chosen.retry_wait is not None:
             turn.waits(chosen.retry_wait, "retries")
+        elif chosen.over_budget:
+            turn.waits(self._means.settings.poll, "budget")
         elif turn.due and not chosen.choices:
             # Whoever could take them is closed: the next look may see somebody open.
             turn.waits(self._means.settings.poll, "closed")
@@ -188,15 +194,30 @@ class RouteTurns:
                 )
                 for job, want in zip(jobs, granted, strict=True)
             ]
-            async with self._means.database.transaction() as connection:
-                within = await self._means.caps.within(connection, jobs)
-                minted = await release(connection, [p for p in permits if p.job_id in within])
-                self._means.failpoints.passing("in_release")
+            minted = await self._minted(permits, jobs, ask.deployment)
         except Exception:
             # Perhaps only the COMMIT's reply was lost; then the attempts are found unstarted.
             await self._means.meter.give_back(ask.deployment, ask.queue, granted)
             raise
         self._means.failpoints.passing("after_release")
+        return minted
+
+    async def _minted(
+        self, permits: Sequence[Permit], jobs: Sequence[DueJob], deployment: Deployment
+    ) -> set[str]:
+        """One transaction: what caps and budgets have room for, the attempts, and their holds."""
+        means = self._means
+        async with means.database.transaction() as connection:
+            within = await means.caps.within(connection, jobs)
+            wanted = [permit for permit in permits if permit.job_id in within]
+            by_id = {job.id: job for job in jobs}
+            fitting = await means.budgets.within(connection, wanted, by_id, deployment)
+            minted = await release(connection, fitting, budgets_version=means.budgets.version)
+            await means.budgets.hold(connection, [p for p in fitting if p.attempt_id in minted])
+            means.failpoints.passing("in_release")
+            if not minted:
+                # Perhaps somebody made a budget since the last look.
+                await means.budgets.look(connection)
         return minted
 
     async def _publish(self, ask: Ask, wants: Sequence[Want], jobs: Sequence[DueJob]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -32,6 +33,7 @@ class Flight:
     """One attempt from its start to its record."""
 
     attempt: StartedAttempt
+    began: float = field(default_factory=monotonic)
     stopping: StopReason | None = None
     begun: bool = False
     sent: bool = False
@@ -41,6 +43,11 @@ class Flight:
     decided: bool = False
     """From here on the outcome stands and is only being recorded."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def age(self) -> float:
+        """Seconds since its permit was granted."""
+        return self.attempt.waited + monotonic() - self.began
 
     def stop(self, reason: StopReason) -> None:
         """Break the call off, unless its outcome is already decided."""

@@ -174,6 +174,8 @@ async def _call(flight: Flight, steps: Steps) -> Answer:
     told = steps.teller.ear(attempt.attempt_id)
     asked = _request(attempt, deployment)
     async with steps.documents.sent(asked, deployment.provider, patience) as request:
+        held_up = await _in_time(flight, deployment, steps.meter)
+        patience = min(patience + held_up, attempt.seconds_left)
         timeout = max(patience - (monotonic() - began), LEAST_PATIENCE)
         steps.failpoints.passing("before_send")
         flight.sent = True
@@ -196,6 +198,19 @@ async def _call(flight: Flight, steps: Steps) -> Answer:
             told(delta)
     check_output(request, answer)
     return answer
+
+
+async def _in_time(flight: Flight, deployment: Deployment, meter: Meter) -> float:
+    """Wait until a call whose permit has grown old has its place in the quota again; seconds."""
+    attempt_id, began = flight.attempt.attempt_id, monotonic()
+    try:
+        wait = await meter.recount(deployment, attempt_id, flight.age)
+        while wait:
+            await asyncio.sleep(wait)
+            wait = await meter.recount(deployment, attempt_id, flight.age)
+    except (RedisError, OSError) as error:
+        log.debug("permit_not_recounted", error=type(error).__name__)
+    return monotonic() - began
 
 
 def _patience(attempt: StartedAttempt, steps: Steps) -> float:

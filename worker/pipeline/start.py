@@ -1,6 +1,8 @@
 """Start attempts in micro-batches: commit that they are sent, then send them."""
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
+from time import monotonic
 
 from shared.db.engine import Database
 from shared.db.start import StartedAttempt, start, started_before
@@ -46,12 +48,18 @@ class Starter:
         async def once() -> list[StartedAttempt]:
             nonlocal repeated
             first, repeated = not repeated, True
-            worker_id = self._heartbeat.worker_id
+            worker_id, asked = self._heartbeat.worker_id, monotonic()
             async with self._database.transaction() as connection:
                 started = await start(connection, attempt_ids, worker_id)
                 if not first:
                     # The first COMMIT may have gone through and only its reply been lost.
                     started += await started_before(connection, attempt_ids, worker_id)
-            return [attempt for attempt in started if attempt.attempt_id not in self._in_flight]
+            # The reply may have come late, too: a permit is rather taken for too old.
+            late = monotonic() - asked
+            return [
+                replace(attempt, waited=attempt.waited + late)
+                for attempt in started
+                if attempt.attempt_id not in self._in_flight
+            ]
 
         return await until_answered("start", once)

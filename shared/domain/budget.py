@@ -1,0 +1,110 @@
+"""What a budget is: whose money, for what, how much in which window, and what then."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Scope(StrEnum):
+    """What of its tenant's calls, or of everybody's, a budget counts."""
+
+    ALL = "all"
+    KEY = "key"
+    PROJECT = "project"
+    TAG = "tag"
+    BATCH = "batch"
+    MODEL = "model"
+    PROVIDER = "provider"
+
+
+HOUSE_SCOPES: Final = frozenset({Scope.ALL, Scope.MODEL, Scope.PROVIDER})
+"""What a budget over all tenants may count: the other words are each tenant's own."""
+
+
+class Every(StrEnum):
+    """How long a window is; each begins where the calendar of the budget's time zone says."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+    TOTAL = "total"
+    """One window that never ends."""
+
+
+class AtLimit(StrEnum):
+    """What becomes of a job that its budget has no room for."""
+
+    REJECT = "reject"
+    """It is refused when it is submitted, and fails if it waits already."""
+    PARK = "park"
+    """It waits until the window turns or the cap is raised."""
+    DOWNGRADE = "downgrade"
+    """A cheaper route takes it; at the cap itself it waits."""
+
+
+EVERYBODY: Final = "*"
+"""Stands for all tenants in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Whom and what a call is counted for."""
+
+    tenant_id: str | None
+    """None: everybody."""
+    scope: Scope
+    subject: str = ""
+    """The key's id, the name of the project, tag, batch, model or provider; empty: of all."""
+
+    def __str__(self) -> str:
+        """As the peek of the dispatcher compares it."""
+        return f"{self.tenant_id or EVERYBODY} {self.scope} {self.subject}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """As its row says."""
+
+    id: str
+    name: str
+    payer: Payer
+    cap_nano: int
+    every: Every
+    time_zone: str
+    """An IANA name."""
+    at_limit: AtLimit
+    downgrade_at: int | None = None
+    """Percent of the cap from which the cheaper route is taken."""
+    downgrade_to: str | None = None
+    """A model, alias or route."""
+    alerts: tuple[int, ...] = ()
+    """Percent of the cap; each is told once a window."""
+
+
+def payers_of_job(
+    tenant_id: str,
+    *,
+    key_id: str | None,
+    project: str | None,
+    batch: str | None,
+    tags: Sequence[str],
+) -> Iterator[Payer]:
+    """Whom a job is counted for, whoever answers it."""
+    yield Payer(None, Scope.ALL)
+    yield Payer(tenant_id, Scope.ALL)
+    named = ((Scope.KEY, key_id), (Scope.PROJECT, project), (Scope.BATCH, batch))
+    for scope, subject in (*named, *((Scope.TAG, tag) for tag in tags)):
+        if subject is not None:
+            yield Payer(tenant_id, scope, subject)
+
+
+def payers_of_call(tenant_id: str, *, model: str, provider: str) -> Iterator[Payer]:
+    """Whom a call is counted for besides, by who answers it."""
+    for owner in (None, tenant_id):
+        yield Payer(owner, Scope.MODEL, model)
+        yield Payer(owner, Scope.PROVIDER, provider)

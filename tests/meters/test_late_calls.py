@@ -1,0 +1,69 @@
+"""A call that is sent long after its grant counts from when it is sent."""
+
+import asyncio
+from time import monotonic
+from typing import Final
+
+import pytest
+
+from shared.catalog.deployments import Deployment
+from shared.meters.counting import Want
+from shared.meters.meter import Meter
+from tests.meters.asking import PLENTY, QUEUE, deployment, wants
+
+WINDOW: Final = 1.0
+LATE: Final = 0.5
+
+
+@pytest.fixture
+def place() -> Deployment:
+    """One call in any second."""
+    return deployment(requests=1, window=WINDOW, margin=0.05)
+
+
+async def granted(meter: Meter, place: Deployment) -> Want:
+    """Wait for a permit; what asked for it."""
+    [want] = wants(1)
+    while not (grant := await meter.acquire(place, QUEUE, PLENTY, [want])).granted:
+        await asyncio.sleep(max(grant.wait, 0.001))
+    return want
+
+
+async def test_nobody_follows_a_late_call_before_a_whole_window(
+    meter: Meter, place: Deployment
+) -> None:
+    late = await granted(meter, place)
+    await asyncio.sleep(LATE)
+    assert await meter.recount(place, late.attempt_id, LATE) == 0.0
+    sent = monotonic()
+    await granted(meter, place)
+    assert monotonic() - sent >= WINDOW
+
+
+async def test_a_call_in_time_stays_where_it_was_granted(meter: Meter, place: Deployment) -> None:
+    early = await granted(meter, place)
+    at = monotonic()
+    assert await meter.recount(place, early.attempt_id, 0.001) == 0.0
+    # Redis has the last word: whoever cannot tell the age asks.
+    assert await meter.recount(place, early.attempt_id, 10.0) == 0.0
+    await asyncio.sleep(LATE)
+    await granted(meter, place)
+    assert WINDOW <= monotonic() - at < WINDOW + LATE
+
+
+async def test_a_call_whose_place_another_has_waits_for_one_of_its_own(
+    meter: Meter, place: Deployment
+) -> None:
+    late = await granted(meter, place)
+    await granted(meter, place)
+    sent = monotonic()
+    wait = await meter.recount(place, late.attempt_id, 1.0)
+    assert 0 < wait <= WINDOW / 0.95
+    while wait:
+        await asyncio.sleep(wait)
+        wait = await meter.recount(place, late.attempt_id, 2.0)
+    assert monotonic() - sent >= WINDOW - LATE / 10
+
+
+async def test_a_call_that_nobody_remembers_is_sent(meter: Meter, place: Deployment) -> None:
+    assert await meter.recount(place, "att_unknown", 10.0) == 0.0
