@@ -63,7 +63,18 @@ class Part:
     columns: Sequence[str]
     rows: list[Sequence[str | float]] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
-    """By the keys of DEMANDS."""
+    """By the keys of DEMANDS, or of the part's own."""
+    demands: dict[str, Demand] = field(default_factory=dict)
+
+    def judge(self, key: str, figure: float, demand: Demand) -> None:
+        """One figure with what is demanded of it."""
+        self.figures[key] = figure
+        self.demands[key] = demand
+
+    @property
+    def met(self) -> bool:
+        """Whether none of its own demands is missed."""
+        return all(demand.met(self.figures[key]) for key, demand in self.demands.items())
 
 
 def show(part: Part, console: Console) -> None:
@@ -105,12 +116,16 @@ def as_json(parts: Sequence[Part], demands: Mapping[str, Demand], **about: Any) 
         }
         for key, demand in demands.items()
     ]
-    return {**about, "demands": told, "parts": [asdict(part) for part in parts]}
+    return {**about, "demands": told, "parts": [_without_demands(part) for part in parts]}
 
 
 def joined(parts: Sequence[Part]) -> dict[str, float]:
     """The figures of all parts."""
     return {key: figure for part in parts for key, figure in part.figures.items()}
+
+
+def _without_demands(part: Part) -> dict[str, Any]:
+    return {name: value for name, value in asdict(part).items() if name != "demands"}
 
 
 def _number(value: float) -> str:

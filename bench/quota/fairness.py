@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.figures import Demand, Part
-from bench.quota.judged import Judged
 from bench.quota.matrix import SLOTS, WORKERS
 from bench.quota.scale import Scale
 from bench.stage import Stage, stage
@@ -34,13 +33,11 @@ WAITED: Final = (
 )
 
 
-async def fairness(servers: Servers, scale: Scale) -> Judged:
+async def fairness(servers: Servers, scale: Scale) -> Part:
     """One tenant has by far the most work; shares are of what arrives while all have some."""
-    found = Judged(
-        Part(
-            f"Shares every {MINUTE:g} s; {GREEDY} has {scale.backlog:,} jobs queued",
-            ["tenant", "weight", "least share, %", "most share, %", "off by at most, %"],
-        )
+    found = Part(
+        f"Shares every {MINUTE:g} s; {GREEDY} has {scale.backlog:,} jobs queued",
+        ["tenant", "weight", "least share, %", "most share, %", "off by at most, %"],
     )
     async with stage(servers, overlay([RULE])) as on:
         await enforce(on.mill, [RULE])
@@ -60,10 +57,10 @@ async def fairness(servers: Servers, scale: Scale) -> Judged:
         fair = weight / sum(WEIGHTS.values()) * 100
         off = max(abs(part / fair - 1) * 100 for part in parts)
         shown = [f"{pick(parts):.2f}" for pick in (min, max)]
-        found.part.rows.append([tenant_id, weight, *shown, f"{off:.2f}"])
+        found.rows.append([tenant_id, weight, *shown, f"{off:.2f}"])
         demand = Demand(what=f"{tenant_id} off its weight, any minute", bound=OFF, unit=" %")
         found.judge(f"share {tenant_id}", off, demand)
-    found.part.rows.append([f"{PERSON}: one job, sent after", "", "", "", f"{waited:.2f} s"])
+    found.rows.append([f"{PERSON}: one job, sent after", "", "", "", f"{waited:.2f} s"])
     demand = Demand(what="wait of a person's job among them", bound=WAIT, unit=" s")
     found.judge("person", waited, demand)
     found.judge("refused shares", rejected, Demand(what="refused while tenants shared", bound=0))

@@ -7,7 +7,6 @@ from time import monotonic
 from typing import Final
 
 from bench.figures import Demand, Part
-from bench.quota.judged import Judged
 from bench.quota.scale import Scale
 from bench.stage import Stage, stage
 from cli.stack.servers import Servers
@@ -32,19 +31,19 @@ COLUMNS: Final = (
 )
 
 
-async def matrix(servers: Servers, scale: Scale) -> Judged:
+async def matrix(servers: Servers, scale: Scale) -> Part:
     """All rules in windows that are short enough to see many of them."""
     words = f"{scale.windows} windows of {scale.window:g} s, {WORKERS} workers"
-    found = Judged(Part(f"Use of a strict quota: {words}", COLUMNS))
+    found = Part(f"Use of a strict quota: {words}", COLUMNS)
     for group in GROUPS[-scale.groups :]:
         rules = [rule.stretched(scale.window) for rule in group]
         await _measure(servers, rules, scale.windows, found)
     return found
 
 
-async def minutes(servers: Servers, scale: Scale) -> Judged:
+async def minutes(servers: Servers, scale: Scale) -> Part:
     """Windows as long as they really are, for OpenAI's and Anthropic's rules."""
-    found = Judged(Part(f"Use of a strict quota: {scale.minutes} windows of 60 s", COLUMNS))
+    found = Part(f"Use of a strict quota: {scale.minutes} windows of 60 s", COLUMNS)
     if scale.minutes:
         chosen = [TOKENS_BIND[0], OTHERWISE_BIND[0]]
         rules = [rule.stretched(REAL_WINDOW) for rule in chosen]
@@ -52,7 +51,7 @@ async def minutes(servers: Servers, scale: Scale) -> Judged:
     return found
 
 
-async def _measure(servers: Servers, rules: Sequence[Rule], windows: int, found: Judged) -> None:
+async def _measure(servers: Servers, rules: Sequence[Rule], windows: int, found: Part) -> None:
     async with stage(servers, overlay(rules)) as on:
         await enforce(on.mill, rules, **{"output-tokens": "40-60"})
         naive = [await naive_refusals(on.mill, rule, rule.jobs * 5 // 4) for rule in rules]
@@ -78,16 +77,14 @@ async def _wait(on: Stage, seconds: float) -> None:
         await asyncio.sleep(STEP)
 
 
-def _judge(
-    found: Judged, rule: Rule, used: Sequence[float], others: tuple[int, int, float]
-) -> None:
+def _judge(found: Part, rule: Rule, used: Sequence[float], others: tuple[int, int, float]) -> None:
     """A row of the table, and what must be so; others: refused, those of the naive one, jitter."""
     refused, naive, late = others
     name = f"{rule.account}: {' and '.join(rule.limits)}"
     mean, least = (pick(used) * 100 if used else 0.0 for pick in (fmean, min))
     tried = rule.jobs * 5 // 4
     shown = f"{mean:.2f}", f"{least:.2f}"
-    found.part.rows.append([name, len(used), *shown, refused, f"{naive} of {tried}", late])
+    found.rows.append([name, len(used), *shown, refused, f"{naive} of {tried}", late])
     use = Demand(what=f"use, {name}", bound=rule.demanded * 100, at_least=True, unit=" %")
     found.judge(f"use {name}", mean, use)
     found.judge(f"refused {name}", refused, Demand(what=f"refused, {name}", bound=0))

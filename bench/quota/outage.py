@@ -12,7 +12,6 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from bench.figures import Demand, Part
-from bench.quota.judged import Judged
 from bench.quota.matrix import SLOTS
 from bench.quota.scale import Scale
 from bench.stage import Stage, stage
@@ -104,26 +103,24 @@ class Outage:
         return [row for row in self.rows if row.sent and row.deployment.startswith(own)]
 
 
-async def outages(servers: Servers, scale: Scale) -> Judged:
+async def outages(servers: Servers, scale: Scale) -> Part:
     """Each trouble in a mill of its own."""
-    found = Judged(
-        Part(
-            f"The first deployment is away for {scale.outage_seconds:g} s of {RATE} jobs/s;"
-            " breaker and timeout scaled",
-            ["trouble", "lost", "added, s", "p95, s", "probes", "back after, s", "rush, x"],
-        )
+    found = Part(
+        f"The first deployment is away for {scale.outage_seconds:g} s of {RATE} jobs/s;"
+        " breaker and timeout scaled",
+        ["trouble", "lost", "added, s", "p95, s", "probes", "back after, s", "rush, x"],
     )
     for name in list(TROUBLES)[: scale.troubles]:
         seen = await _trouble(servers, TROUBLES[name], scale)
         added, worst = seen.added
         back = f"{seen.back_after:.1f}" if name in COMES_BACK else "-"
         times, rush = (f"{added:.2f}", f"{worst:.2f}"), f"{seen.most_at_once:.1f}"
-        found.part.rows.append([name, seen.lost, *times, seen.probes, back, rush])
+        found.rows.append([name, seen.lost, *times, seen.probes, back, rush])
         _judge(found, name, seen, scale)
     return found
 
 
-def _judge(found: Judged, name: str, seen: Outage, scale: Scale) -> None:
+def _judge(found: Part, name: str, seen: Outage, scale: Scale) -> None:
     found.judge(f"lost {name}", seen.lost, Demand(what=f"jobs lost, {name}", bound=0))
     probes = Demand(what=f"probes, {name}", bound=math.ceil(scale.outage_seconds) + 2)
     found.judge(f"probes {name}", seen.probes, probes)

@@ -14,7 +14,6 @@ from typing import Any, Final
 import httpx2
 
 from bench.figures import Demand, Part
-from bench.quota.judged import Judged
 from bench.quota.matrix import SLOTS, WORKERS
 from bench.quota.scale import Scale
 from bench.stage import Stage, stage
@@ -60,7 +59,7 @@ class Times:
         return cls(windows * scale.race_window + latency, whole + latency)
 
 
-async def race(servers: Servers, scale: Scale) -> Judged:
+async def race(servers: Servers, scale: Scale) -> Part:
     """Each way has the account alone and finds it rested."""
     rule = Rule(
         account="openai",
@@ -69,13 +68,11 @@ async def race(servers: Servers, scale: Scale) -> Judged:
         window=scale.race_window,
     )
     times = Times.of(scale)
-    found = Judged(
-        Part(
-            f"{scale.prompts:,} prompts at {scale.race_requests:,} requests per"
-            f" {scale.race_window:g} s: {times.steady:.1f} s at a steady rate,"
-            f" {times.least:.1f} s at least",
-            ["way", "seconds", "times steady", "times the least", "429s", "lost", "why"],
-        )
+    found = Part(
+        f"{scale.prompts:,} prompts at {scale.race_requests:,} requests per"
+        f" {scale.race_window:g} s: {times.steady:.1f} s at a steady rate,"
+        f" {times.least:.1f} s at least",
+        ["way", "seconds", "times steady", "times the least", "429s", "lost", "why"],
     )
     async with stage(servers, overlay([rule])) as on:
         await enforce(on.mill, [rule])
@@ -83,13 +80,13 @@ async def race(servers: Servers, scale: Scale) -> Judged:
             async with httpx2.AsyncClient(base_url=on.mill.simulator_url) as client:
                 await set_limits(client, [rule])
             ran = await run(on, scale)
-            found.part.rows.append(_row(ran, way, times))
+            found.rows.append(_row(ran, way, times))
             if ran and way == MILL:
                 _judge(found, ran, times, scale)
     return found
 
 
-def _judge(found: Judged, ran: Ran, times: Times, scale: Scale) -> None:
+def _judge(found: Part, ran: Ran, times: Times, scale: Scale) -> None:
     demand = Demand(what="the mill's time : steady quota", bound=scale.race_bound, unit=" x")
     found.judge("race time", ran.seconds / times.steady, demand)
     found.judge("race lost", ran.lost, Demand(what="prompts that the mill lost", bound=0))
