@@ -47,6 +47,10 @@ NO_REFUSALS: Final = "its refusals are plain text"
 NO_DETAILS: Final = "it does not say how much was thought"
 NO_WAITS: Final = "it names no wait"
 NOT_MARKED: Final = "it caches only what is marked, and nothing is"
+KEEPS_THOUGHT: Final = {"thought that must come back": NO_THOUGHT}
+COMPLETES_NOT: Final = {"legacy completion": NO_COMPLETIONS}
+CHATS_ONLY: Final = {"embedding": NO_EMBEDDINGS, **COMPLETES_NOT}
+GEMINI_LACKS: Final = {"image by URL": NO_FETCHING, **COMPLETES_NOT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,8 @@ class Target:
     model: str
     api_version: str | None = None
     legacy_max_tokens: bool = False
+    tells_cost: bool = False
+    """It says what it billed."""
     embedding_model: str = "text-embedding-3-small"
     completion_model: str = "gpt-3.5-turbo-instruct"
     llmock: str | None = None
@@ -72,70 +78,54 @@ class Target:
 TARGETS: Final = (
     Target(
         name="OpenAI chat", adapter="openai", path="/v1", model="gpt-4.1-mini", llmock="/v1",
-        lacks={"thought that must come back": NO_THOUGHT},
+        lacks=KEEPS_THOUGHT,
     ),
     Target(
         name="OpenAI Responses", adapter="openai-responses", path="/v1", model="gpt-5.4-mini",
         llmock="/v1",
-        lacks={
-            "stop sequence": NO_STOP,
-            "embedding": NO_EMBEDDINGS,
-            "legacy completion": NO_COMPLETIONS,
-        },
+        lacks={"stop sequence": NO_STOP, **CHATS_ONLY},
     ),
     Target(
         name="Azure v1", adapter="openai", path="/azure/openai/v1", model="gpt-4.1-mini",
-        lacks={"thought that must come back": NO_THOUGHT, "legacy completion": NO_COMPLETIONS},
+        lacks={**KEEPS_THOUGHT, **COMPLETES_NOT},
     ),
     Target(
         name="Azure classic", adapter="azure", path="/azure", model="gpt-4.1-mini",
         api_version="2024-10-21",
-        lacks={"thought that must come back": NO_THOUGHT, "legacy completion": NO_COMPLETIONS},
+        lacks={**KEEPS_THOUGHT, **COMPLETES_NOT},
     ),
     Target(
         name="Anthropic", adapter="anthropic", path="/anthropic", model="claude-sonnet-5-5",
         llmock="/anthropic",
-        lacks={
-            "embedding": NO_EMBEDDINGS,
-            "legacy completion": NO_COMPLETIONS,
-            "cached input": NOT_MARKED,
-        },
+        lacks={**CHATS_ONLY, "cached input": NOT_MARKED},
     ),
     Target(
         name="Gemini v1", adapter="gemini", path="/gemini", model="gemini-3.8-flash",
         api_version="v1", embedding_model="gemini-embedding-001",
-        lacks={"image by URL": NO_FETCHING, "legacy completion": NO_COMPLETIONS},
+        lacks=GEMINI_LACKS,
     ),
     Target(
         name="Gemini v1beta", adapter="gemini", path="/gemini", model="gemini-3.8-flash",
         api_version="v1beta", embedding_model="gemini-embedding-001", llmock="/gemini",
-        lacks={"image by URL": NO_FETCHING, "legacy completion": NO_COMPLETIONS},
+        lacks=GEMINI_LACKS,
     ),
     Target(
         name="Vertex", adapter="vertex", path="/vertex", model="gemini-3.8-flash",
         api_version="v1beta1",
-        lacks={
-            "image by URL": NO_FETCHING,
-            "embedding": NO_EMBEDDINGS,
-            "legacy completion": NO_COMPLETIONS,
-        },
+        lacks={**GEMINI_LACKS, **CHATS_ONLY},
     ),
     Target(
         name="xAI", adapter="openai", path="/xai/v1", model="grok-4.7", llmock="/xai/v1",
-        lacks={
-            "thought that must come back": NO_THOUGHT,
-            "embedding": NO_EMBEDDINGS,
-            "legacy completion": NO_COMPLETIONS,
-        },
+        tells_cost=True,
+        lacks={**KEEPS_THOUGHT, **CHATS_ONLY},
     ),
     Target(
         name="Perplexity", adapter="openai-responses", path="/perplexity/v1",
-        model="perplexity/sonar",
+        model="perplexity/sonar", tells_cost=True,
         lacks={
+            **KEEPS_THOUGHT,
+            **CHATS_ONLY,
             "stop sequence": NO_STOP,
-            "embedding": NO_EMBEDDINGS,
-            "legacy completion": NO_COMPLETIONS,
-            "thought that must come back": NO_THOUGHT,
             "cached input": NOT_SAID,
         },
     ),
@@ -143,13 +133,12 @@ TARGETS: Final = (
         name="Compatible", adapter="openai", path="/compatible/v1", model="gpt-oss-120b",
         legacy_max_tokens=True,
         lacks={
-            "thought that must come back": NO_THOUGHT,
+            **KEEPS_THOUGHT,
+            **CHATS_ONLY,
             "cached input": NOT_SAID,
             "refusal": NO_REFUSALS,
             "thought that is counted": NO_DETAILS,
             "waits that it asks for": NO_WAITS,
-            "embedding": NO_EMBEDDINGS,
-            "legacy completion": NO_COMPLETIONS,
         },
     ),
 )  # fmt: skip

@@ -24,10 +24,10 @@ from worker.adapters.rates import ANTHROPIC, rate_of
 from worker.adapters.refusals import retry_after, wait_of
 from worker.adapters.sse import EVENTS
 from worker.adapters.transport import (
-    KEY_FOR_KEYLESS,
     Connections,
     connection_error,
     http_client,
+    key_for,
 )
 
 MESSAGES: Final = "/v1/messages"
@@ -66,7 +66,7 @@ class AnthropicAdapter:
         self._tier = {"service_tier": service_tier} if service_tier else {}
         self._connect_timeout = connect_timeout
         self._client = DeafClient(
-            api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
+            api_key=key_for(key),
             base_url=base_url,
             max_retries=0,
             open_telemetry=False,

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from shared.domain.clock import Clock
 from worker.adapters.openai import FORMS
 from worker.adapters.openai_client import Deaf, FamilyAdapter
-from worker.adapters.transport import KEY_FOR_KEYLESS, Connections, http_client
+from worker.adapters.transport import Connections, http_client, key_for
 
 
 class DeafAzureClient(Deaf, openai.AsyncAzureOpenAI):
@@ -32,7 +32,7 @@ class AzureAdapter(FamilyAdapter):
         as `2024-10-21`.
         """
         client = DeafAzureClient(
-            api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
+            api_key=key_for(key),
             base_url=f"{base_url.rstrip('/')}/openai",
             api_version=api_version,
             max_retries=0,

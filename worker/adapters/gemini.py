@@ -27,10 +27,10 @@ from worker.adapters.gemini_wire import MODELS, calls_in, path_of, to_wire
 from worker.adapters.listening import listen
 from worker.adapters.sse import EVENTS
 from worker.adapters.transport import (
-    KEY_FOR_KEYLESS,
     Connections,
     connection_error,
     http_client,
+    key_for,
 )
 
 
@@ -169,10 +169,7 @@ class GeminiAdapter(GoogleAdapter):
     ) -> None:
         """Must be made on the event loop that will use it."""
         client = OneShotClient(
-            access={
-                "vertexai": False,
-                "api_key": key.get_secret_value() if key else KEY_FOR_KEYLESS,
-            },
+            access={"vertexai": False, "api_key": key_for(key)},
             base_url=base_url,
             api_version=api_version,
             connections=connections,

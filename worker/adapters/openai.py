@@ -12,7 +12,7 @@ from shared.domain.generation import GenerationRequest, RequestKind
 from worker.adapters import openai_embedding, openai_legacy, openai_wire
 from worker.adapters.openai_client import Deaf, FamilyAdapter, Form
 from worker.adapters.openai_stream import ChatAssembler
-from worker.adapters.transport import KEY_FOR_KEYLESS, Connections, http_client
+from worker.adapters.transport import Connections, http_client, key_for
 
 WITH_USAGE: Final = {"stream_options": {"include_usage": True}}
 CHAT: Final = Form(
@@ -77,7 +77,7 @@ class OpenAIAdapter(FamilyAdapter):
         `service_tier`: what each chat asks for.
         """
         client = DeafClient(
-            api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
+            api_key=key_for(key),
             base_url=base_url,
             max_retries=0,
             http_client=http_client(connections),

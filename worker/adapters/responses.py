@@ -11,7 +11,7 @@ from worker.adapters import responses_wire
 from worker.adapters.openai import DeafClient
 from worker.adapters.openai_client import FamilyAdapter, Form
 from worker.adapters.responses_stream import ResponseAssembler
-from worker.adapters.transport import KEY_FOR_KEYLESS, Connections, http_client
+from worker.adapters.transport import Connections, http_client, key_for
 
 FORMS: Final[Mapping[RequestKind, Form]] = {
     RequestKind.CHAT: Form(
@@ -39,7 +39,7 @@ class ResponsesAdapter(FamilyAdapter):
     ) -> None:
         """Must be made on the event loop that will use it. `service_tier`: what each asks for."""
         client = DeafClient(
-            api_key=key.get_secret_value() if key else KEY_FOR_KEYLESS,
+            api_key=key_for(key),
             base_url=base_url,
             max_retries=0,
             http_client=http_client(connections),

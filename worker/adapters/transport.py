@@ -8,6 +8,7 @@ from typing import Final
 import aiohttp
 import httpx2
 import openai
+from pydantic import SecretStr
 
 from shared.domain.failure import FailureKind
 from worker.adapters.base import CallError, WireError
@@ -33,6 +34,11 @@ class Connections:
     most: int
     headers: Mapping[str, str] = field(default_factory=dict)
     """Of every request, beside what the wire wants."""
+
+
+def key_for(key: SecretStr | None) -> str:
+    """What the official clients take for a key."""
+    return key.get_secret_value() if key else KEY_FOR_KEYLESS
 
 
 def http_client(connections: Connections) -> httpx2.AsyncClient:

@@ -174,22 +174,17 @@ def told_of(error: CallError) -> str:
 
 def unsent(attempt: StartedAttempt, error: CallError) -> Decision:
     """We failed before anything was sent: the job ends, and nothing is charged."""
-    return Decision(
-        Leaving(
-            attempt_id=attempt.attempt_id,
-            job_id=attempt.job_id,
-            epoch=attempt.epoch,
-            attempt_state=AttemptState.FAILED,
-            job_state=JobState.FAILED,
-            cost_nano=0,
-            failure_kind=error.kind,
-            error=error.message,
-        )
-    )
+    return _broken_off(attempt, error.kind, error.message, to=JobState.FAILED, sent=False)
 
 
 def interrupted(attempt: StartedAttempt, *, to: JobState, reason: str, sent: bool) -> Decision:
     """The call was broken off by us: charged at its hold, unless nothing had been sent."""
+    return _broken_off(attempt, FailureKind.INTERRUPTED, reason, to=to, sent=sent)
+
+
+def _broken_off(
+    attempt: StartedAttempt, kind: FailureKind, reason: str, *, to: JobState, sent: bool
+) -> Decision:
     return Decision(
         Leaving(
             attempt_id=attempt.attempt_id,
@@ -198,7 +193,7 @@ def interrupted(attempt: StartedAttempt, *, to: JobState, reason: str, sent: boo
             attempt_state=AttemptState.UNKNOWN if sent else AttemptState.FAILED,
             job_state=to,
             cost_nano=None if sent else 0,
-            failure_kind=FailureKind.INTERRUPTED,
+            failure_kind=kind,
             error=reason,
         )
     )
