@@ -1,5 +1,6 @@
 """Usage to cost: exact integers of nano-USD, and the most that a call can cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +14,16 @@ from genai_prices.types import ModelInfo
 from shared.catalog.deployments import Catalog, Deployment
 from shared.catalog.families import family_of
 from shared.catalog.prices import Prices
-from shared.catalog.rate_card import RateCard, Rates, listed, rate_card, rounded, usd_per_million
+from shared.catalog.rate_card import (
+    PRICE,
+    RateCard,
+    Rates,
+    listed,
+    of_words,
+    rate_card,
+    rounded,
+    usd_per_million,
+)
 from shared.domain.errors import ConfigurationError
 from shared.domain.generation import Usage
 
@@ -28,6 +38,10 @@ CONTEXTS: Final = {
     "on_demand_priority": {"service_tier": "priority"},
 }
 """The price data's words for a service tier, where they are not `service_tier` itself."""
+COMPUTED: Final = "computed_nano"
+"""In a price's source: what the prices say where the provider told what it billed."""
+BILLED_SEARCHES: Final = "billed_searches"
+"""In a price's source: the searches that are billed, where not all are."""
 SLOT_SECONDS: Final = 1800
 """Prices change at whole and half hours."""
 SLOTS_AHEAD: Final = 2
@@ -71,18 +85,33 @@ def price_of(deployment: Deployment, usage: Usage, at: datetime) -> Price:
     `computed_nano`. Prices: the provider's or the model's row, else the offline snapshot of
     genai-prices. Raises ConfigurationError where nobody knows the price.
     """
-    if family_of(deployment.model.priced_as).one_search:
-        usage = replace(usage, searches=min(usage.searches, 1))
+    searched = {}
+    if family_of(deployment.model.priced_as).one_search and usage.searches > 1:
+        usage, searched = replace(usage, searches=1), {BILLED_SEARCHES: 1}
     try:
         card = _card(*_terms(deployment), usage.service_tier, _slot(at))
     except ConfigurationError:
         if usage.cost_nano is None:
             raise
         return Price(usage.cost_nano, {"version": "provider", "model": deployment.model.priced_as})
-    cost_nano = card.rates(usage.input_tokens).cost_nano(usage)
+    cost_nano, source = card.rates(usage.input_tokens).cost_nano(usage), card.source | searched
     if usage.cost_nano is None:
-        return Price(cost_nano, card.source)
-    return Price(usage.cost_nano, {**card.source, "computed_nano": cost_nano})
+        return Price(cost_nano, source)
+    return Price(usage.cost_nano, {**source, COMPUTED: cost_nano})
+
+
+def priced_again(usage: Mapping[str, Any], price: Mapping[str, Any]) -> int | None:
+    """What the prices that were kept with an attempt make of its usage, nano-USD.
+
+    Both as the attempt's row keeps them. None where only the provider knew the price. It equals
+    the attempt's cost, or the `computed_nano` of its price where the provider told another.
+    """
+    if PRICE not in price:
+        return None
+    told = Usage(**usage)
+    told = replace(told, searches=price.get(BILLED_SEARCHES, told.searches))
+    card = rate_card(of_words(price[PRICE]), {})
+    return card.rates(told.input_tokens).cost_nano(told)
 
 
 def worst_case(
@@ -114,7 +143,7 @@ def list_prices(deployment: Deployment, at: datetime) -> ListPrices:
         input=usd_per_million(card.base.input),
         cached=usd_per_million(card.base.cached),
         output=usd_per_million(card.base.output),
-        in_words=card.source["price"],
+        in_words=card.source[PRICE],
     )
 
 

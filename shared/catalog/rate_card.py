@@ -1,11 +1,12 @@
 """A model's prices as integers: what any usage costs, to the nano-USD."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from genai_prices.types import ModelPrice, TieredPrices
+from genai_prices.types import ModelPrice, Tier, TieredPrices
 
 from shared.catalog.prices import Prices
 from shared.domain.generation import Usage
@@ -26,6 +27,13 @@ KINDS: Final = (
 )
 """A rate, its name in the price data, and the rate that holds where the data has none."""
 PER_THOUSAND: Final = "_kcount"
+INSTEAD: Final = {name: instead for name, _, instead in KINDS}
+PRICE: Final = "price"
+"""In a card's source: all its prices in words."""
+FREE: Final = "free"
+UNIT: Final = "USD per million tokens, per thousand searches or requests"
+SAID: Final = re.compile(r"(\w+) (\S+)((?: \(above \d+: \S+\))*)")
+ABOVE: Final = re.compile(r"\(above (\d+): (\S+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,7 @@ def rate_card(prices: ModelPrice, source: dict[str, Any]) -> RateCard:
     """The card of a model's prices; `source` gets them in words."""
     starts = {tier.start for price in _priced(prices).values() for tier in _tiers(price)}
     return RateCard(
-        source={**source, "price": in_words(prices)},
+        source={**source, PRICE: in_words(prices)},
         base=_rates(prices, 0),
         above=tuple((start, _rates(prices, start + 1)) for start in sorted(starts, reverse=True)),
     )
@@ -133,10 +141,26 @@ def in_words(prices: ModelPrice) -> str:
     """All prices in USD, so that a call can be priced again: `input 2 (above 272000: 4), …`."""
     names = {key: name for name, key, _ in KINDS}
     said = {names[key]: "".join(_said(price)) for key, price in _priced(prices).items()}
-    told = [f"{name} {price}" for name, price in said.items() if price != "0"]
-    if not told:
-        return "free"
-    return f"{', '.join(told)}; USD per million tokens, per thousand searches or requests"
+    if all(price == "0" for price in said.values()):
+        return FREE
+    # Without its zero a kind would be taken for one that costs what another does.
+    told = [f"{name} {price}" for name, price in said.items() if price != "0" or INSTEAD[name]]
+    return f"{', '.join(told)}; {UNIT}"
+
+
+def of_words(words: str) -> ModelPrice:
+    """The prices that `in_words` told. Raises ValueError for other words."""
+    prices: dict[str, Decimal | TieredPrices] = {}
+    keys = {name: key for name, key, _ in KINDS}
+    told = words.removesuffix(f"; {UNIT}")
+    for part in () if told == FREE else told.split(", "):
+        found = SAID.fullmatch(part)
+        if found is None or found[1] not in keys:
+            raise ValueError(f"no price is told by {part!r}")
+        base, above = Decimal(found[2]), ABOVE.findall(found[3])
+        tiers = [Tier(int(start), Decimal(price)) for start, price in above]
+        prices[keys[found[1]]] = TieredPrices(base, tiers) if tiers else base
+    return ModelPrice(**prices)
 
 
 def _said(price: Decimal | TieredPrices) -> Iterator[str]:
