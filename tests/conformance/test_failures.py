@@ -166,6 +166,7 @@ async def test_the_usage_is_what_is_billed(caller: Caller, *, streamed: bool) ->
         line.prompt_tokens,
         line.completion_tokens,
     )
+    assert usage.cost_nano == (line.cost_nano if caller.target.tells_cost else None)
     assert answer.provider_request_id == line.request_id
     assert 0 <= usage.reasoning_tokens <= usage.output_tokens
 
