@@ -99,6 +99,8 @@ def caller_with(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 
 Reader = Annotated[Caller, Depends(caller_with(Scope.JOBS_READ))]
 Writer = Annotated[Caller, Depends(caller_with(Scope.JOBS_WRITE))]
+Admin = Annotated[Caller, Depends(caller_with(Scope.ADMIN))]
+Operator = Annotated[Caller, Depends(caller_with(Scope.OPERATOR))]
 AnyCaller = Annotated[Caller, Depends(authenticate)]
 
 

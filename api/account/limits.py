@@ -3,21 +3,18 @@
 from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.bodies import body_of
-from api.deps import AnyParts, caller_with
+from api.deps import AnyParts, Operator
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
 from shared.db.limits import MOST, TenantLimits, change_limits, read_limits
-from shared.db.tenants import Caller
 from shared.domain.errors import NotFoundError
-from shared.security.keys import Scope
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/v1/tenants", tags=["account"])
-Operator = Annotated[Caller, Depends(caller_with(Scope.OPERATOR))]
 Name = Annotated[str, Path(max_length=63)]
 Count = Annotated[int, Field(ge=1, le=MOST)] | None
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 
 from api.catalog.views import ProviderRead, View, served_by
-from api.deps import AnyParts, Parts, Reader, caller_with
+from api.deps import AnyParts, Operator, Parts, Reader
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
 from shared.catalog.deployments import Catalog, Provider
@@ -21,7 +21,6 @@ from shared.meters.breaker import Standing
 from shared.security.keys import Scope
 
 router = APIRouter(prefix="/api/v1/providers", tags=["catalog"])
-Operator = Annotated[Caller, Depends(caller_with(Scope.OPERATOR))]
 ProviderId = Annotated[str, Path(max_length=64)]
 CHECK_SECONDS: Final = 15.0
 """The longest that a request waits for the check that it asked for."""

@@ -1,24 +1,22 @@
 """The caller's own policy over HTTP: what holds for its jobs where these say nothing else."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import structlog
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from api.bodies import body_of
-from api.deps import AnyParts, Reader, caller_with
+from api.deps import Admin, AnyParts, Reader
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
 from shared.db.policies import read_policy, write_policy
 from shared.db.tenants import Caller
 from shared.routing.policy import Policy
 from shared.routing.routes import check_names
-from shared.security.keys import Scope
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/v1/policy", tags=["account"])
-Admin = Annotated[Caller, Depends(caller_with(Scope.ADMIN))]
 
 
 class PolicyRead(BaseModel):

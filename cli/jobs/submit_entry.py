@@ -16,6 +16,7 @@ from cli.run.options import (
     LaneName,
     MaxTokens,
     ModelName,
+    OnePrompt,
     Prompt,
     Rehearse,
     System,
@@ -39,9 +40,6 @@ Examples:
 
 Exit codes: 0 accepted (with --wait or --stream: answered), 1 no answer, 2 refused, 130 interrupted.
 """
-Text = Annotated[
-    str | None, typer.Argument(metavar="PROMPT", help="The prompt; stdin where absent.")
-]
 FileOption = Annotated[
     Path | None, typer.Option("--file", help="A file of prompts, as `run` takes it.")
 ]
@@ -59,7 +57,7 @@ app = typer.Typer()
 @on_a_server
 def submit(  # noqa: PLR0913 - each is an option
     server: Server,
-    text: Text = None,
+    text: OnePrompt = None,
     *,
     file: FileOption = None,
     prompt: Prompt = None,

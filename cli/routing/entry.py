@@ -13,7 +13,7 @@ from cli.local.environment import Surroundings
 from cli.output import AsJson, print_json
 from cli.routing.given import PolicyOption, read_job, read_policy
 from cli.routing.show import plan_lines
-from cli.run.options import MaxTokens, ModelName, Rehearse, System, Temperature
+from cli.run.options import MaxTokens, ModelName, OnePrompt, Rehearse, System, Temperature
 from cli.run.order import request_of
 from cli.run.reader import Format
 from cli.run.requests import Wish
@@ -33,9 +33,6 @@ Examples:
 
 Nobody is called and nothing is stored. Exit codes: 0 there is a plan, 2 the job would be refused.
 """
-Text = Annotated[
-    str | None, typer.Argument(metavar="PROMPT", help="The prompt; stdin where absent.")
-]
 JobFile = Annotated[
     Path | None,
     typer.Option("--file", help="A job as POST /api/v1/jobs takes it, in JSON; - is stdin."),
@@ -48,7 +45,7 @@ app = typer.Typer()
 @on_a_server
 def explain(  # noqa: PLR0913 - each is an option
     server: Server,
-    text: Text = None,
+    text: OnePrompt = None,
     *,
     file: JobFile = None,
     system: System = None,

@@ -7,6 +7,9 @@ import typer
 
 from cli.jobs.choose import complete_model
 
+OnePrompt = Annotated[
+    str | None, typer.Argument(metavar="PROMPT", help="The prompt; stdin where absent.")
+]
 Prompt = Annotated[
     str | None, typer.Option("--prompt", help='The prompt, with "{{column}}" for its value.')
 ]
