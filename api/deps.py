@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
 from api.admission.backlog import Backlog
+from api.admission.book import BudgetBook
 from api.admission.requests import LIMIT_HEADERS, RequestLimits, headers_of, refusal
 from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
@@ -43,6 +44,7 @@ class Parts:
     requests: RequestLimits
     backlog: Backlog
     meter: Meter
+    budgets: BudgetBook = field(default_factory=BudgetBook)
     routes: RouteBook = field(default_factory=RouteBook)
     keys: dict[str, tuple[float, Caller | None]] = field(default_factory=dict)
 

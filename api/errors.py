@@ -22,6 +22,7 @@ STATUS: Final[Mapping[type[errors.PromptmillError], int]] = {
     errors.InvalidRequestError: 400,
     errors.NoDeploymentError: 409,
     errors.NotAuthenticatedError: 401,
+    errors.BudgetExceededError: 402,
     errors.NotPermittedError: 403,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,

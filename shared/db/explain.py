@@ -44,6 +44,8 @@ WHERE id <> :tenant_id AND EXISTS (
       AND lane <= :lane AND tenant_id = tenants.id)
 """)
 
+ENDS = text("SELECT nullif(ends_at, 'infinity') AS ends_at FROM budget_windows WHERE id = :id")
+
 # Each half has an index of its own.
 IN_FLIGHT = text("""
 SELECT (SELECT count(*) FROM attempts
@@ -63,7 +65,7 @@ LOOK_BACK: Final = timedelta(minutes=10)
 
 PLACE = text("""
 SELECT tenant_id, key_id, id AS job_id, route, lane, isolated, tried,
-       coalesce(unfit, '{}') AS unfit,
+       coalesce(unfit, '{}') AS unfit, project, batch, coalesce(tags, '{}') AS tags, web_search,
        open_attempt IS NOT NULL AS released, policy, error_kind, input_tokens, max_tokens
 FROM jobs WHERE id = :job_id AND tenant_id = :tenant_id
 """)
@@ -89,6 +91,10 @@ class Place:
     last_failure: str | None
     input_tokens: int
     max_tokens: int
+    web_search: bool
+    project: str | None
+    batch: str | None
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +149,10 @@ async def read_place(connection: AsyncConnection, tenant_id: str, job_id: str) -
         last_failure=row.error_kind,
         input_tokens=row.input_tokens,
         max_tokens=row.max_tokens,
+        web_search=row.web_search,
+        project=row.project,
+        batch=row.batch,
+        tags=tuple(row.tags),
     )
 
 
@@ -161,3 +171,9 @@ async def in_flight(connection: AsyncConnection, deployments: Sequence[str]) -> 
     found = await connection.execute(IN_FLIGHT, {"deployments": list(deployments)})
     count: int = found.scalar_one()
     return count
+
+
+async def ends_at(connection: AsyncConnection, window_id: int) -> datetime | None:
+    """When a window of a budget turns; None: never."""
+    ends: datetime | None = (await connection.execute(ENDS, {"id": window_id})).scalar_one()
+    return ends

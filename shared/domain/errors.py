@@ -11,6 +11,7 @@ PromptmillError
 ├── NotFoundError           also for what belongs to another tenant
 ├── ConflictError           the state does not allow it
 ├── IdempotencyMismatchError  the same key with another body
+├── BudgetExceededError     a budget that rejects is spent
 ├── LimitReachedError       the caller has all that it may: ask again after `retry_after`
 │   ├── TooManyStreamsError
 │   ├── RateLimitedError    its requests of this minute are sent
@@ -89,6 +90,16 @@ class IdempotencyMismatchError(PromptmillError):
     """The idempotency key was used with another body."""
 
     code = "idempotency_mismatch"
+
+
+class BudgetExceededError(PromptmillError):
+    """What is spent of a budget that rejects leaves no room for the job; `line`: of a bulk body."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class LimitReachedError(PromptmillError):
