@@ -168,6 +168,8 @@ class RetentionSettings(Frozen):
     """Requests, metadata and results."""
     job_days: float | None = Field(default=None, gt=0)
     """Whole jobs with their attempts, events and idempotency keys."""
+    usage_minute_days: float | None = Field(default=90.0, gt=0)
+    """The sums of usage by the minute; those by the day are always kept."""
 
 
 class Settings(BaseSettings):

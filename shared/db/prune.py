@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.rollup import roll_up
 from shared.domain.ids import IdKind, first_id
 from shared.domain.job import FINAL_STATES
 
@@ -35,14 +36,18 @@ class Batch:
 # was made after the cutoff cannot have ended before it, and nothing younger is looked at.
 # Contents are sought among themselves: jobs that lost theirs long ago are not looked at either.
 ENDED: Final = "jobs.state = ANY(CAST(:finals AS text[])) AND jobs.finished_at < :cutoff"
+COUNTED: Final = """NOT EXISTS (
+    SELECT FROM attempts JOIN usage_pending ON usage_pending.attempt_id = attempts.id
+    WHERE attempts.job_id = jobs.id
+)"""
+"""No call of the job waits to be summed up; else the sums of usage would miss it."""
 OLD: Final[dict[Part, str]] = {
     Part.CONTENTS: f"""
 SELECT payloads.job_id AS id FROM payloads JOIN jobs ON jobs.id = payloads.job_id
 WHERE payloads.job_id > :after AND payloads.job_id < :ceiling AND {ENDED}
-ORDER BY payloads.job_id
 """,
     Part.JOBS: f"""
-SELECT id FROM jobs WHERE id > :after AND id < :ceiling AND {ENDED} ORDER BY id
+SELECT id FROM jobs WHERE id > :after AND id < :ceiling AND {ENDED}
 """,
 }
 
@@ -50,12 +55,16 @@ SELECT id FROM jobs WHERE id > :after AND id < :ceiling AND {ENDED} ORDER BY id
 THESE: Final = "= ANY(ARRAY(SELECT id FROM old))"
 PRUNE: Final[dict[Part, TextClause]] = {
     Part.CONTENTS: text(f"""
-WITH old AS MATERIALIZED ({OLD[Part.CONTENTS]} LIMIT :limit FOR UPDATE OF jobs SKIP LOCKED),
+WITH old AS MATERIALIZED (
+    {OLD[Part.CONTENTS]} ORDER BY id LIMIT :limit FOR UPDATE OF jobs SKIP LOCKED
+),
 results_gone AS (DELETE FROM results WHERE job_id {THESE})
 DELETE FROM payloads WHERE job_id {THESE} RETURNING job_id
 """),
     Part.JOBS: text(f"""
-WITH old AS MATERIALIZED ({OLD[Part.JOBS]} LIMIT :limit FOR UPDATE SKIP LOCKED),
+WITH old AS MATERIALIZED (
+    {OLD[Part.JOBS]} AND {COUNTED} ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+),
 keys_gone AS (DELETE FROM idempotency_keys WHERE job_id {THESE}),
 events_gone AS (DELETE FROM events WHERE job_id {THESE})
 DELETE FROM jobs WHERE id {THESE} AND state = ANY(CAST(:finals AS text[])) RETURNING id
@@ -71,6 +80,8 @@ async def prune(
 
     Jobs that others hold at the moment are passed by; the next run finds them.
     """
+    if part is Part.JOBS:
+        await roll_up(connection)
     rows = await connection.execute(PRUNE[part], _values(cutoff, after) | {"limit": limit})
     gone: Sequence[str] = rows.scalars().all()
     return Batch(len(gone), max(gone)) if gone else None

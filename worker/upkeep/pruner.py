@@ -1,4 +1,4 @@
-"""Let go of what was kept long enough; nothing, unless the settings say for how long."""
+"""Let go of what was kept as long as the settings say."""
 
 import asyncio
 from datetime import timedelta
@@ -8,6 +8,7 @@ import structlog
 
 from shared.db.engine import Database
 from shared.db.prune import Batch, Part, prune
+from shared.db.rollup import prune_minutes
 from shared.domain.clock import Clock
 from shared.settings import RetentionSettings
 
@@ -28,6 +29,7 @@ class Pruner:
             Part.JOBS: retention.job_days,
             Part.CONTENTS: retention.payload_days,
         }
+        self._minute_days = retention.usage_minute_days
         self._clock = clock
 
     async def visit(self) -> None:
@@ -35,6 +37,8 @@ class Pruner:
         for part, days in self._days.items():
             if days is not None:
                 await self._prune(part, timedelta(days=days))
+        if self._minute_days is not None:
+            await self._prune_minutes(timedelta(days=self._minute_days))
 
     async def _prune(self, part: Part, age: timedelta) -> None:
         cutoff, count, batch = self._clock.now() - age, 0, Batch(0, "")
@@ -47,3 +51,11 @@ class Pruner:
             await asyncio.sleep(PAUSE)
         if count:
             log.info("pruned", what=part.value, count=count)
+
+    async def _prune_minutes(self, age: timedelta) -> None:
+        cutoff = self._clock.now() - age
+        for _ in range(ROUNDS):
+            async with self._database.transaction() as connection:
+                if not await prune_minutes(connection, cutoff):
+                    return
+            await asyncio.sleep(PAUSE)

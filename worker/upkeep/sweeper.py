@@ -1,4 +1,4 @@
-"""The timers beside the jobs: wake the scheduled, rescue, prune, forget the long gone."""
+"""The timers beside the jobs: wake the scheduled, rescue, sum up, prune, forget the gone."""
 
 import asyncio
 import random
@@ -15,10 +15,12 @@ from shared.doorbell import Bell, Doorbell
 from shared.settings import Settings
 from worker.upkeep.pruner import Pruner
 from worker.upkeep.rescuer import Rescuer
+from worker.upkeep.roller import Roller
 
 log = structlog.get_logger(__name__)
 
 WAKE_SECONDS: Final = 0.5
+ROLL_SECONDS: Final = 5.0
 FORGET_SECONDS: Final = 3600.0
 PRUNE_SECONDS: Final = 600.0
 
@@ -34,6 +36,7 @@ class Sweeper:
         self._timers: dict[Callable[[], Awaitable[None]], float] = {
             self._wake: WAKE_SECONDS,
             rescuer.sweep: settings.lease.heartbeat,
+            Roller(database).visit: ROLL_SECONDS,
             self._forget: FORGET_SECONDS,
             Pruner(database, settings.retention, SystemClock()).visit: PRUNE_SECONDS,
         }

@@ -69,10 +69,12 @@ CREATE INDEX budget_alerts_untold ON budget_alerts (at) WHERE told_at IS NULL;
 
 -- What the sums of usage have not taken up yet; `was`: how the attempt stood before.
 CREATE TABLE usage_pending (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint GENERATED ALWAYS AS IDENTITY,
     attempt_id text COLLATE "C" NOT NULL,
     was text COLLATE "C" NOT NULL,
-    cost_nano bigint NOT NULL
+    cost_nano bigint NOT NULL,
+    -- The first row of an attempt tells what the sums hold of it: all of them go together.
+    PRIMARY KEY (attempt_id, id)
 );
 """
 
@@ -104,6 +106,12 @@ CREATE INDEX usage_{every}s_of_tenant ON usage_{every}s (tenant_id, at);
 """
 EVERY = ("minute", "day")
 
+# What a person looks through: bills that nobody knows, and those above what was held.
+INDEXES = {
+    "ledger_flagged": "ON ledger (attempt_id) WHERE flagged",
+    "ledger_excess": "ON ledger (attempt_id) WHERE kind = 'settle' AND spent_nano + held_nano > 0",
+}
+
 MADE_LAST_FIRST = (
     "usage_days", "usage_minutes", "usage_pending", "budget_alerts", "budget_windows",
     "budgets_version", "budgets",
@@ -118,10 +126,14 @@ def upgrade() -> None:
     op.execute(TABLES)
     for every in EVERY:
         op.execute(SUMS.format(every=every))
+    for name, place in INDEXES.items():
+        op.execute(f"CREATE INDEX {name} {place}")
 
 
 def downgrade() -> None:
     """Drop them."""
+    for name in INDEXES:
+        op.execute(f"DROP INDEX {name}")
     op.execute(f"DROP TABLE {', '.join(MADE_LAST_FIRST)}")
     for table, columns in ADDED.items():
         for name in columns:
