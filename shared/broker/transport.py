@@ -46,6 +46,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
     """A channel that drops what is no message, and knows when it is closed."""
 
     QoS = QoS
+    _kept: Any = None
 
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
         """Say of a closed channel that its connection is lost.
@@ -57,6 +58,17 @@ class Channel(redis.Channel):  # type: ignore[misc]
             message = "the channel is closed"
             raise RedisConnectionError(message)
         return super()._connparams(asynchronous=asynchronous)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+        """One client as long as its pool: each acknowledgement asks for one, and it keeps no state.
+
+        Making one costs more CPU than what it is asked for.
+        """
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()
+        return self._kept
 
     def _brpop_read(self, **options: object) -> bool:
         try:
