@@ -19,6 +19,7 @@ from api.account import routes as account
 from api.admission.backlog import Backlog
 from api.admission.requests import RequestLimits
 from api.bodies import Described
+from api.budgets import routes as budgets
 from api.catalog import models, providers
 from api.deps import Parts
 from api.jobs import events, explain
@@ -60,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.leaving = False
-    accounts = (account, keys, tenant_limits, usual)
+    accounts = (account, keys, tenant_limits, usual, budgets)
     for room in (jobs, events, explain, plans, *accounts, models, listed, providers, health):
         app.include_router(room.router)
     errors.install(app)

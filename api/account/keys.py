@@ -3,17 +3,17 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.account.projects import project_of
 from api.bodies import body_of
-from api.deps import AnyParts, caller_with
+from api.deps import Admin, AnyParts
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json
-from api.jobs.schemas import Moment
+from api.jobs.schemas import Label, Moment
 from shared.db.limits import MOST, KeyLimits
 from shared.db.tenants import (
-    Caller,
     Revoked,
     create_key,
     list_keys,
@@ -25,7 +25,6 @@ from shared.domain.errors import ConflictError, NotFoundError, NotPermittedError
 from shared.security.keys import Scope
 
 router = APIRouter(prefix="/api/v1/keys", tags=["account"])
-Admin = Annotated[Caller, Depends(caller_with(Scope.ADMIN))]
 ENVIRONMENT = "live"
 """The word inside a key's text; keys of a local stack say `local`."""
 
@@ -40,6 +39,8 @@ class KeyCreate(BaseModel):
     expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     max_running: Annotated[int, Field(ge=1, le=MOST)] | None = None
     requests_per_minute: Annotated[int, Field(ge=1, le=MOST)] | None = None
+    project: Label | None = None
+    """All jobs by it belong to this project."""
 
 
 class KeyItem(BaseModel):
@@ -55,6 +56,8 @@ class KeyItem(BaseModel):
     max_running: int | None
     """Calls in flight at one time; None: as many as its tenant may have."""
     requests_per_minute: int | None
+    project: str | None
+    """All jobs by it belong to this project; None: each says it itself."""
 
     @classmethod
     def of(cls, row: Any) -> "KeyItem":
@@ -68,6 +71,7 @@ class KeyItem(BaseModel):
             revoked_at=row.revoked_at,
             max_running=row.max_running,
             requests_per_minute=row.requests_per_minute,
+            project=row.project,
         )
 
 
@@ -105,7 +109,7 @@ async def create_key_route(request: Request, parts: AnyParts, caller: Admin) -> 
     if Scope.OPERATOR in asked.scopes and Scope.OPERATOR not in caller.scopes:
         message = "scopes: this API key lacks the scope operator, and cannot give it"
         raise NotPermittedError(message, field="scopes")
-    lives = asked.expires_in_days
+    lives, project = asked.expires_in_days, project_of(caller, asked.project)
     async with parts.database.transaction() as connection:
         key = await create_key(
             connection,
@@ -118,6 +122,7 @@ async def create_key_route(request: Request, parts: AnyParts, caller: Admin) -> 
             limits=KeyLimits(
                 max_running=asked.max_running, requests_per_minute=asked.requests_per_minute
             ),
+            project=project,
         )
         row = await read_key(connection, caller.tenant_id, key.id)
     item = KeyItem.of(row)

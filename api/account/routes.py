@@ -31,6 +31,8 @@ class KeyRead(BaseModel):
     scopes: list[Scope]
     expires_at: datetime | None
     limits: KeyLimits
+    project: str | None
+    """All jobs by it belong to this project; None: each says it itself."""
 
 
 class Me(BaseModel):
@@ -58,5 +60,6 @@ async def me(parts: AnyParts, caller: AnyCaller) -> Me:
             scopes=sorted(caller.scopes),
             expires_at=caller.expires_at,
             limits=caller.key_limits,
+            project=caller.project,
         ),
     )

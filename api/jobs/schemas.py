@@ -2,18 +2,30 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from shared.catalog.deployments import REHEARSAL_PREFIX, model_of
 from shared.domain.generation import GenerationRequest
 from shared.domain.job import JobState, Lane, WaitReason
-from shared.domain.money import NANO_PER_USD
-from shared.routing.policy import Policy
+from shared.domain.money import NANO_PER_USD, to_nano
+from shared.routing.policy import MOST_USD, Policy
 
+MOST_TAGS: Final = 8
 LaneName = Literal["interactive", "standard", "bulk"]
+Label = Annotated[str, Field(min_length=1, max_length=64)]
+EndUser = Annotated[str, Field(min_length=1, max_length=128)]
 Metadata = Annotated[dict[str, Annotated[str, Field(max_length=512)]], Field(max_length=16)]
 JOB_EXAMPLE: JsonDict = {
     "request": {
@@ -50,13 +62,38 @@ class JobSubmit(BaseModel):
     """An answer that comes later is of no use: the job expires."""
     run_at: datetime | None = None
     max_tries: Annotated[int, Field(ge=1, le=20)] = 5
-    batch: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    batch: Label | None = None
     """A label that jobs share; lists and sums can be asked for by it."""
+    batch_max_cost: Annotated[Decimal, Field(gt=0, le=MOST_USD, decimal_places=9)] | None = None
+    """USD that all jobs of the batch may cost together: its budget, made by the first that says it.
+    """
+    project: Label | None = None
+    """What of the tenant's it is for; that of the key where the key has one."""
+    end_user: EndUser | None = None
+    """Whom it is done for, by your own id: no name, no address."""
+    tags: Annotated[tuple[Label, ...], Field(max_length=MOST_TAGS)] = ()
     rehearse: bool = False
     """Send it to the simulator instead of a provider: no key, no money."""
     policy: Policy | None = None
     """Whom to ask, in which order, at what cost; `request.model` may be a route's name, too."""
     metadata: Metadata | None = None
+
+    @field_validator("tags")
+    @classmethod
+    def _sorted_once(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(tags)))
+
+    @model_validator(mode="after")
+    def _most_of_a_batch(self) -> Self:
+        if self.batch_max_cost is not None and self.batch is None:
+            raise PydanticCustomError("idle", "batch_max_cost needs a batch")
+        return self
+
+    @property
+    def batch_max_nano(self) -> int | None:
+        """The most for its batch in nano-USD; a rehearsal costs nothing."""
+        cost = self.batch_max_cost
+        return None if cost is None or self.rehearse else to_nano(cost)
 
 
 class BulkLine(JobSubmit):
@@ -147,6 +184,9 @@ class JobRead(JobStanding):
     object: Literal["job"] = "job"
     wait_reason: WaitReason | None
     batch: str | None
+    project: str | None
+    end_user: str | None
+    tags: list[str]
     metadata: dict[str, str] | None
     run_at: Moment
     started_at: Moment | None
@@ -160,6 +200,9 @@ class JobRead(JobStanding):
             row,
             wait_reason=row.wait_reason,
             batch=row.batch,
+            project=row.project,
+            end_user=row.end_user,
+            tags=list(row.tags or ()),
             metadata=row.metadata,
             run_at=row.run_at,
             started_at=row.started_at,

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import orjson
 
+from api.account.projects import project_of
 from api.admission.backlog import Place
+from api.budgets.batches import budget_batches
 from api.deps import Parts
 from api.jobs.parse import LineError
 from api.jobs.schemas import JobSubmit
@@ -73,7 +75,9 @@ async def _submit(
                 raise NoDeploymentError(reason, field="request.model")
         accepted = await accept(connection, jobs)
         _refuse_mismatches(submissions, accepted)
-        place.take(_new_of(submissions, accepted))
+        fresh = _fresh(submissions, accepted)
+        await budget_batches(connection, caller, [each.asked for each in fresh])
+        place.take(Amount(len(fresh), sum(each.size for each in fresh)))
     parts.doorbell.ring_soon(Bell.DUE, {job.route for job in jobs})
     return accepted
 
@@ -140,6 +144,9 @@ def _new_job(
         request=orjson.dumps(sparse(fitted.request)).decode(),
         metadata=orjson.dumps(asked.metadata).decode() if asked.metadata else None,
         batch=asked.batch,
+        project=project_of(caller, asked.project),
+        end_user=asked.end_user,
+        tags=asked.tags or None,
         run_at=asked.run_at,
         deadline_seconds=asked.deadline_seconds,
         max_tries=asked.max_tries,
@@ -163,10 +170,9 @@ def _fit(parts: Parts, asked: JobSubmit, input_tokens: int | None) -> Fitted:
         raise
 
 
-def _new_of(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> Amount:
+def _fresh(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> list[Submission]:
     """What was not known before."""
-    new = [each.size for each, job in zip(submissions, accepted, strict=True) if not job.replayed]
-    return Amount(len(new), sum(new))
+    return [each for each, job in zip(submissions, accepted, strict=True) if not job.replayed]
 
 
 def _refuse_mismatches(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> None:

@@ -12,7 +12,8 @@ from shared.domain.ids import IdKind, first_id
 from shared.domain.job import FINAL_STATES, JobState, Lane
 
 COLUMNS = """
-jobs.id, jobs.state, jobs.wait_reason, jobs.lane, jobs.route, jobs.batch, payloads.metadata,
+jobs.id, jobs.state, jobs.wait_reason, jobs.lane, jobs.route, jobs.batch, jobs.project,
+jobs.end_user, jobs.tags, payloads.metadata,
 jobs.created_at, jobs.run_at, jobs.deadline, jobs.started_at, jobs.finished_at, jobs.tries,
 jobs.max_tries, jobs.cancel_requested_at, jobs.cost_nano, jobs.cost_flagged, jobs.error_kind,
 jobs.error
@@ -67,6 +68,9 @@ class Filters:
     batch: str | None = None
     lane: Lane | None = None
     routes: tuple[str, ...] | None = None
+    project: str | None = None
+    end_user: str | None = None
+    tag: str | None = None
     since: datetime | None = None
     """Made at that moment or later, by the clock of the API that made its id."""
 
@@ -105,6 +109,9 @@ async def list_jobs(
         "jobs.state = :state": ("state", filters.state),
         "jobs.batch = :batch": ("batch", filters.batch),
         "jobs.lane = :lane": ("lane", filters.lane),
+        "jobs.project = :project": ("project", filters.project),
+        "jobs.end_user = :end_user": ("end_user", filters.end_user),
+        ":tag = ANY(jobs.tags)": ("tag", filters.tag),
         "split_part(jobs.route, '#', 1) = ANY(CAST(:routes AS text[]))": (
             "routes",
             list(filters.routes) if filters.routes else None,

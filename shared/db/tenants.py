@@ -30,6 +30,8 @@ class Caller:
     key_limits: KeyLimits = field(default_factory=KeyLimits)
     policy: Mapping[str, Any] | None = None
     """The tenant's, as shared.routing.policy.Policy reads it."""
+    project: str | None = None
+    """All jobs by this key belong to it; None: each says it itself."""
 
 
 ENSURE = text("""
@@ -40,14 +42,15 @@ RETURNING id
 
 ADD_KEY = text("""
 INSERT INTO api_keys (id, tenant_id, name, secret_hash, scopes, expires_at,
-                      max_running, requests_per_minute)
+                      max_running, requests_per_minute, project)
 VALUES (:id, :tenant_id, :name, :secret_hash, CAST(:scopes AS text[]), :expires_at,
-        :max_running, :requests_per_minute)
+        :max_running, :requests_per_minute, :project)
 """)
 
 FIND = text(f"""
 SELECT tenants.id AS tenant_id, tenants.name AS tenant_name, api_keys.id AS key_id,
        api_keys.name AS key_name, secret_hash, scopes, expires_at, policy,
+       api_keys.project,
        api_keys.max_running AS key_max_running,
        api_keys.requests_per_minute AS key_requests_per_minute,
        {", ".join(f"tenants.{each}" for each in NAMES)}
@@ -71,7 +74,7 @@ FROM tenants ORDER BY id
 SET_WEIGHT = text("UPDATE tenants SET weight = :weight WHERE name = :name RETURNING id")
 
 KEY_COLUMNS = """id, name, scopes, created_at, expires_at, revoked_at, max_running,
-requests_per_minute"""
+requests_per_minute, project"""
 KEYS = text(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant_id = :tenant_id ORDER BY id DESC")
 KEY = text(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant_id = :tenant_id AND id = :key_id")
 
@@ -114,6 +117,7 @@ async def create_key(  # noqa: PLR0913 - each is a column
     pepper: SecretStr,
     expires_at: datetime | None = None,
     limits: KeyLimits | None = None,
+    project: str | None = None,
 ) -> NewKey:
     """Make a key for a tenant; its plaintext is in the answer and nowhere else."""
     key = mint_key(environment)
@@ -128,6 +132,7 @@ async def create_key(  # noqa: PLR0913 - each is a column
             "scopes": granted,
             "expires_at": expires_at,
             **asdict(limits or KeyLimits()),
+            "project": project,
         },
     )
     return key
@@ -151,6 +156,7 @@ async def find_key(connection: AsyncConnection, key_id: str) -> Caller | None:
             max_running=row.key_max_running, requests_per_minute=row.key_requests_per_minute
         ),
         policy=row.policy,
+        project=row.project,
     )
 
 

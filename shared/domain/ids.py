@@ -17,6 +17,7 @@ class IdKind(StrEnum):
     WORKER = "wrk"
     RUN = "run"
     REQUEST = "req"
+    BUDGET = "bud"
 
 
 def new_id(kind: IdKind) -> str:

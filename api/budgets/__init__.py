@@ -1,0 +1,1 @@
+"""Budgets over HTTP, and those that come with a batch."""
