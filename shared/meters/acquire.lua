@@ -114,7 +114,7 @@ end
 in_parts('ZADD', KEYS[2], slots)
 in_parts('ZADD', KEYS[3], slots)
 in_parts('HSET', KEYS[5], records)
-local lifetime = whole(math.ceil(2 * tonumber(ARGV[6]) / THOUSAND) + 3600000)
+local lifetime = kept(tonumber(ARGV[6]))
 redis.call('HSET', KEYS[1], 'at', whole(now))
 redis.call('PEXPIRE', KEYS[1], lifetime)
 if granted > 0 then redis.call('PEXPIRE', KEYS[5], lifetime) end

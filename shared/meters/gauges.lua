@@ -16,6 +16,9 @@ local now = clock[1] * 1000000 + clock[2]
 
 local function whole(number) return string.format('%.0f', number) end
 
+-- How long what is counted is kept, milliseconds; longest: of what the gauges count, microseconds.
+local function kept(longest) return whole(math.ceil(2 * longest / THOUSAND) + 3600000) end
+
 -- A call with any number of arguments: Lua unpacks only some thousands at once.
 local function in_parts(command, key, arguments)
     for first = 1, #arguments, CHUNK do

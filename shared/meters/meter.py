@@ -136,7 +136,6 @@ class Meter:
         self, deployment: Deployment, queue: str, fleet: int, wants: Sequence[Want], manner: str
     ) -> Grant:
         gauges = self._gauges(deployment)
-        learned = self._learned.setdefault(deployment.id, Learned())
         args: list[str | int] = [
             deployment.limits.concurrency,
             fleet,
@@ -146,9 +145,8 @@ class Meter:
             max((each.counted for each in gauges), default=0),
             *(arg for each in gauges for arg in each.args),
         ]
-        needs_of = RULES[deployment.limits.counts].needs
         for want in wants:
-            needs = needs_of(want, learned)
+            needs = self._needs(deployment, want)
             args += [want.attempt_id, want.input_tokens, want.max_tokens]
             args += [needs.get(each.name, 1) for each in gauges]
         keys = [
@@ -166,7 +164,7 @@ class Meter:
         self._learned[deployment.id] = Learned(*(int(each) / 1000 for each in factors))
         return Grant(int(granted), int(wait_ms) / 1000, binding)
 
-    async def recount(self, deployment: Deployment, attempt_id: str, age: float) -> float:
+    async def recount(self, deployment: Deployment, want: Want, age: float) -> float:
         """Seconds until a call may be sent whose permit is so old; 0: now, and it counts from now.
 
         A permit that is not late needs no answer of Redis.
@@ -175,8 +173,12 @@ class Meter:
         if age * MICROS <= late:
             return 0.0
         gauges = self._gauges(deployment)
+        longest = max((each.counted for each in gauges), default=0)
+        needs = self._needs(deployment, want)
         keys = [taken_key(deployment.id), *gauge_keys(deployment.id, gauges)]
-        args = [attempt_id, late, *(arg for each in gauges for arg in each.args)]
+        args: list[str | int] = [want.attempt_id, late, longest]
+        args += [want.input_tokens, want.max_tokens, *(arg for each in gauges for arg in each.args)]
+        args += [needs.get(each.name, 1) for each in gauges]
         return int(await self._recount(keys=keys, args=args)) / 1000
 
     async def give_back(self, deployment: Deployment, queue: str, wants: Iterable[Want]) -> None:
@@ -267,6 +269,10 @@ class Meter:
             await pipeline.execute()
         await self.breaker.rebuild(outcomes or {})
         await self._redis.set(SENTINEL, await self._now())
+
+    def _needs(self, deployment: Deployment, want: Want) -> Amounts:
+        learned = self._learned.setdefault(deployment.id, Learned())
+        return RULES[deployment.limits.counts].needs(want, learned)
 
     def _gauges(self, deployment: Deployment) -> tuple[Gauge, ...]:
         limits = deployment.limits

@@ -2,29 +2,37 @@
 -- it would come together at the provider with those that were granted after it.
 --
 -- KEYS  1 what each open attempt took (hash)  2.. one per gauge (hash)
--- ARGV  1 id  2 how late a call may be, microseconds  3.. the gauges (gauges.lua)
+-- ARGV  1 id  2 how late a call may be, microseconds  3 the longest of what the gauges count,
+--       microseconds  4 input tokens  5 most output tokens  6.. the gauges (gauges.lua)
+--       then its need of each gauge, for a Redis that forgot what it took
 -- Returns milliseconds until it may be sent and has to be asked for again; 0: it may be sent.
-local gauges = gauges_of(2, 3)
+local gauges, first = gauges_of(2, 6)
 local record = redis.call('HGET', KEYS[1], ARGV[1])
-if not record then return 0 end
-local at, input, output, taken, stood = cmsgpack.unpack(record)
-if now - at <= tonumber(ARGV[2]) then return 0 end
+local at, input, output, taken, stood = 0, ARGV[4], ARGV[5], {}, {}
+if record then
+    at, input, output, taken, stood = cmsgpack.unpack(record)
+    if now - at <= tonumber(ARGV[2]) then return 0 end
+end
 
 -- As long as its grant is in the window it only moves within it. After that others have its place.
-local wait = 0
-for _, gauge in ipairs(gauges) do
-    local need = taken[gauge.name]
-    if need and gauge.known() then
-        gauge.correct(at, -need)
-        wait = math.max(wait, gauge.wait(need))
-    end
+local wait, needs, lifetime = 0, {}, kept(tonumber(ARGV[3]))
+for i, gauge in ipairs(gauges) do
+    if not gauge.known() then gauge.presume_full() end
+    needs[i] = taken[gauge.name] or gauge.clip(tonumber(ARGV[first + i - 1]))
+    if taken[gauge.name] then gauge.correct(at, -needs[i]) end
+    wait = math.max(wait, gauge.wait(needs[i]))
 end
-for _, gauge in ipairs(gauges) do
-    local need = taken[gauge.name]
-    if need and gauge.known() then
-        gauge.correct(wait > 0 and at or now, need)
-        gauge.save()
+for i, gauge in ipairs(gauges) do
+    if wait == 0 then
+        gauge.take(needs[i])
+        taken[gauge.name], stood[gauge.name] = needs[i], gauge.stands()
+    elseif taken[gauge.name] then
+        gauge.correct(at, needs[i])
     end
+    gauge.save(lifetime)
 end
-if wait == 0 then redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(now, input, output, taken, stood)) end
+if wait == 0 then
+    redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(now, input, output, taken, stood))
+    redis.call('PEXPIRE', KEYS[1], lifetime)
+end
 return math.ceil(wait / THOUSAND)

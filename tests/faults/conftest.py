@@ -7,7 +7,7 @@ import pytest
 
 from tests.mill import Mill, running_mill
 
-ROUNDS = int(os.environ.get("PROMPTMILL_FAULT_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("PROMPTMILL_FAULT_ROUNDS", "2"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

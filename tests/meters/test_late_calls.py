@@ -5,6 +5,7 @@ from time import monotonic
 from typing import Final
 
 import pytest
+from redis.asyncio import Redis
 
 from shared.catalog.deployments import Deployment
 from shared.meters.counting import Want
@@ -34,7 +35,7 @@ async def test_nobody_follows_a_late_call_before_a_whole_window(
 ) -> None:
     late = await granted(meter, place)
     await asyncio.sleep(LATE)
-    assert await meter.recount(place, late.attempt_id, LATE) == 0.0
+    assert await meter.recount(place, late, LATE) == 0.0
     sent = monotonic()
     await granted(meter, place)
     assert monotonic() - sent >= WINDOW
@@ -43,9 +44,9 @@ async def test_nobody_follows_a_late_call_before_a_whole_window(
 async def test_a_call_in_time_stays_where_it_was_granted(meter: Meter, place: Deployment) -> None:
     early = await granted(meter, place)
     at = monotonic()
-    assert await meter.recount(place, early.attempt_id, 0.001) == 0.0
+    assert await meter.recount(place, early, 0.001) == 0.0
     # Redis has the last word: whoever cannot tell the age asks.
-    assert await meter.recount(place, early.attempt_id, 10.0) == 0.0
+    assert await meter.recount(place, early, 10.0) == 0.0
     await asyncio.sleep(LATE)
     await granted(meter, place)
     assert WINDOW <= monotonic() - at < WINDOW + LATE
@@ -57,13 +58,24 @@ async def test_a_call_whose_place_another_has_waits_for_one_of_its_own(
     late = await granted(meter, place)
     await granted(meter, place)
     sent = monotonic()
-    wait = await meter.recount(place, late.attempt_id, 1.0)
-    assert 0 < wait <= WINDOW / 0.95
+    wait = await meter.recount(place, late, 1.0)
+    assert 0 < wait < WINDOW / 0.94
     while wait:
         await asyncio.sleep(wait)
-        wait = await meter.recount(place, late.attempt_id, 2.0)
+        wait = await meter.recount(place, late, 2.0)
     assert monotonic() - sent >= WINDOW - LATE / 10
 
 
-async def test_a_call_that_nobody_remembers_is_sent(meter: Meter, place: Deployment) -> None:
-    assert await meter.recount(place, "att_unknown", 10.0) == 0.0
+async def test_a_call_that_redis_forgot_waits_as_if_the_window_were_used_up(
+    meter: Meter, place: Deployment, redis: Redis
+) -> None:
+    late = await granted(meter, place)
+    await redis.flushall()
+    forgot = monotonic()
+    wait = await meter.recount(place, late, LATE)
+    assert 0 < wait < WINDOW / 0.94
+    while wait:
+        await asyncio.sleep(wait)
+        wait = await meter.recount(place, late, LATE)
+    assert monotonic() - forgot >= WINDOW
+    assert await meter.recount(place, wants(1)[0], LATE) > 0

@@ -1,7 +1,8 @@
-"""A quota of many small calls is used to its end and never exceeded; so are the calls at once."""
+"""The quota is used to its end and never exceeded, whichever limit binds."""
 
 import sys
 from dataclasses import dataclass
+from itertools import count
 from statistics import fmean, median
 
 import pytest
@@ -12,13 +13,13 @@ from tests.quota.arrivals import arrivals, jitter, share, steady_windows, submit
 from tests.quota.limits import Limits, limited_mill, send_without_meter
 
 WINDOWS = 10
-RUNS = 2
+RUNS = 3
 WORKERS = 2
 SLOTS = 50
 """Of each worker: more than any of these quotas needs."""
 REQUESTS, TOKENS = 400, 12_000
-SMALL, LARGE = 20, 40
-"""Tokens of a job; a window of as many of each takes all requests and all tokens."""
+SMALL, MIDDLE, LARGE = 20, 30, 40
+"""Tokens of a job; a window of MIDDLE ones takes all requests and all tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +31,36 @@ class Measured:
     jitter: float
 
 
+@pytest.mark.parametrize(
+    ("limits", "sizes"),
+    [
+        pytest.param(Limits(requests=REQUESTS), [MIDDLE], id="requests bind"),
+        pytest.param(Limits(tokens=TOKENS), [MIDDLE], id="tokens bind"),
+        pytest.param(Limits(requests=REQUESTS, tokens=TOKENS), [SMALL, LARGE], id="both bind"),
+    ],
+)
 async def test_95_percent_of_a_strict_quota_is_used_and_nothing_rejected(
-    servers: Servers, redis_url: str
+    servers: Servers, redis_url: str, limits: Limits, sizes: list[int]
 ) -> None:
-    limits = Limits(requests=REQUESTS, tokens=TOKENS)
-    assert _holds(await _on_a_still_machine(servers, redis_url, limits, [SMALL, LARGE]))
-
-
-def _holds(measured: Measured) -> bool:
-    """Nothing was rejected, and the windows were full.
-
-    The median: a neighbour on the same cores may stall all of us for a window or two.
-    """
-    shares = measured.shares
-    full = len(shares) >= WINDOWS - 2 and median(shares) >= 0.95 and fmean(shares) >= 0.90
-    return full and measured.rejected == 0
+    measured = await _on_a_still_machine(servers, redis_url, limits, sizes)
+    assert measured.rejected == 0, measured
+    assert len(measured.shares) >= WINDOWS - 2
+    # The median: a neighbour on the same cores may stall all of us for a window or two.
+    assert median(measured.shares) >= 0.95
+    assert fmean(measured.shares) >= 0.90
 
 
 async def _on_a_still_machine(
     servers: Servers, redis_url: str, limits: Limits, sizes: list[int]
 ) -> Measured:
     """A run counts unless this machine held a request up for longer than the margin forgives."""
-    busy = ""
-    for run in range(RUNS):
+    for run in count(1):
         with own_database(servers, f"quota_{run}") as database_url:
             measured = await _use_up(database_url, redis_url, limits, sizes)
-        if _holds(measured) or measured.jitter <= limits.forgiven:
+        if not measured.rejected or measured.jitter <= limits.forgiven or run == RUNS:
             return measured
-        busy = f"{limits.forgiven:.3f} s of jitter are forgiven; {measured}"
-        sys.stdout.write(f"once more: {busy}\n")
-    pytest.skip(f"this machine is too busy to judge by: {busy}")
+        sys.stdout.write(f"once more: {measured.jitter:.3f} s of jitter\n")
+    raise AssertionError
 
 
 async def _use_up(database_url: str, redis_url: str, limits: Limits, sizes: list[int]) -> Measured:

@@ -17,7 +17,7 @@ from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
 from shared.domain.generation import GenerationRequest, deltas_of
 from shared.domain.job import JobState
-from shared.meters.meter import Meter
+from shared.meters.meter import Meter, Want
 from shared.settings import WorkerSettings
 from worker.adapters.base import Answer, CallError
 from worker.adapters.registry import Adapters
@@ -202,12 +202,14 @@ async def _call(flight: Flight, steps: Steps) -> Answer:
 
 async def _in_time(flight: Flight, deployment: Deployment, meter: Meter) -> float:
     """Wait until a call whose permit has grown old has its place in the quota again; seconds."""
-    attempt_id, began = flight.attempt.attempt_id, monotonic()
+    attempt, began = flight.attempt, monotonic()
+    input_tokens = attempt.permit_tokens - attempt.max_tokens
+    want = Want(attempt.attempt_id, input_tokens, attempt.max_tokens)
     try:
-        wait = await meter.recount(deployment, attempt_id, flight.age)
+        wait = await meter.recount(deployment, want, flight.age)
         while wait:
             await asyncio.sleep(wait)
-            wait = await meter.recount(deployment, attempt_id, flight.age)
+            wait = await meter.recount(deployment, want, flight.age)
     except (RedisError, OSError) as error:
         log.debug("permit_not_recounted", error=type(error).__name__)
     return monotonic() - began
