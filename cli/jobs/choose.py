@@ -1,6 +1,8 @@
 """Which jobs a word means: by id, or by what they have in common."""
 
+import functools
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -12,6 +14,7 @@ from cli.errors import InputError
 from cli.local.environment import Surroundings
 from cli.server.address import Asked, find_server
 from cli.server.options import talk
+from cli.spread import Options, spread
 from shared.domain.clock import SystemClock
 from shared.domain.errors import PromptmillError
 from shared.domain.job import FINAL_STATES, JobState, Lane
@@ -50,20 +53,20 @@ def _complete_job(incomplete: str) -> list[str]:
 
 JobId = Annotated[str, typer.Argument(metavar="ID", autocompletion=_complete_job)]
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="ID", autocompletion=_complete_job)]
-StateOption = Annotated[
-    str | None, typer.Option("--state", help="In this state.", autocompletion=_complete_state)
-]
 BatchOption = Annotated[str | None, typer.Option("--batch", help="With this label.")]
-LaneOption = Annotated[
-    str | None,
-    typer.Option("--lane", help="bulk, standard or interactive.", autocompletion=_complete_lane),
-]
-ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Of this model.", autocompletion=complete_model)
-]
-SinceOption = Annotated[
-    str | None, typer.Option("--since", help="Made since: 30m, 2h, 7d, or 2026-11-21.")
-]
+OPTIONS: Final[Options] = {
+    name: (Annotated[str | None, typer.Option(f"--{name}", help=said, autocompletion=known)], None)
+    for name, said, known in (
+        ("state", "In this state.", _complete_state),
+        ("batch", "With this label.", None),
+        ("lane", "bulk, standard or interactive.", _complete_lane),
+        ("model", "Of this model.", complete_model),
+        ("since", "Made since: 30m, 2h, 7d, or 2026-11-21.", None),
+        ("project", "Of this project.", None),
+        ("tag", "With this tag.", None),
+        ("user", "For this end user.", None),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,9 @@ class Choice:
     lane: str | None = None
     model: str | None = None
     since: str | None = None
+    project: str | None = None
+    tag: str | None = None
+    end_user: str | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError that names the option."""
@@ -93,11 +99,24 @@ class Choice:
         return {**asdict(self), "since": _moment(self.since) if self.since else None}
 
 
+def choosing(act: Callable[..., object]) -> Callable[..., None]:
+    """A word whose parameter `choice` the command line says by options."""
+
+    @functools.wraps(act)
+    def word(*given: Any, user: str | None, **more: Any) -> None:
+        chosen = {name: more.pop(name) for name in OPTIONS if name != "user"}
+        act(*given, choice=Choice(end_user=user, **chosen), **more)
+
+    spread(act, word, "choice", OPTIONS)
+    return word
+
+
 def require_some(ids: list[str] | None, choice: Choice) -> None:
     """Raises InputError unless jobs were chosen in just one way."""
     if bool(ids) != choice.is_everything:
         raise InputError(
-            "say which jobs: IDs, or one of --state, --batch, --since, --lane, --model"
+            "say which jobs: IDs, or one of --state, --batch, --since, --lane, --model, --project, "
+            "--tag, --user"
         )
 
 

@@ -15,10 +15,7 @@ from cli.jobs.choose import (
     Choice,
     JobId,
     JobIds,
-    LaneOption,
-    ModelOption,
-    SinceOption,
-    StateOption,
+    choosing,
     require,
     require_some,
 )
@@ -74,15 +71,12 @@ def watch(
 
 @app.command(epilog=RESULTS_EXAMPLES)
 @on_a_server
-def results(  # noqa: PLR0913 - each is an option
+@choosing
+def results(
     server: Server,
     ids: JobIds = None,
     *,
-    state: StateOption = None,
-    batch: BatchOption = None,
-    lane: LaneOption = None,
-    model: ModelOption = None,
-    since: SinceOption = None,
+    choice: Choice,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help=".jsonl, .csv or .tsv; stdout if absent.")
     ] = None,
@@ -91,7 +85,6 @@ def results(  # noqa: PLR0913 - each is an option
     ] = False,
 ) -> None:
     """Write the answers of jobs, the oldest first, one a line."""
-    choice = Choice(state=state, batch=batch, lane=lane, model=model, since=since)
     require_some(ids, choice)
 
     async def write(api: Client) -> int:
@@ -113,20 +106,16 @@ def results(  # noqa: PLR0913 - each is an option
     epilog="Examples:\n\n  promptmill jobs --state failed --since 1d\n\n  promptmill jobs --json"
 )
 @on_a_server
-def jobs(  # noqa: PLR0913 - each is an option
+@choosing
+def jobs(
     server: Server,
     *,
-    state: StateOption = None,
-    batch: BatchOption = None,
-    lane: LaneOption = None,
-    model: ModelOption = None,
-    since: SinceOption = None,
+    choice: Choice,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows.")] = 20,
     after: Annotated[str | None, typer.Option(metavar="ID", help="Go on after this one.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, the newest first."""
-    choice = Choice(state=state, batch=batch, lane=lane, model=model, since=since)
     params = {**choice.params(), "limit": limit, "after": after}
     page = talk(server, lambda api: api.get(JOBS, **params))
     if as_json:
@@ -140,20 +129,16 @@ def jobs(  # noqa: PLR0913 - each is an option
 
 @app.command(epilog=CANCEL_EXAMPLES)
 @on_a_server
-def cancel(  # noqa: PLR0913 - each is an option
+@choosing
+def cancel(
     server: Server,
     ids: JobIds = None,
     *,
-    state: StateOption = None,
-    batch: BatchOption = None,
-    lane: LaneOption = None,
-    model: ModelOption = None,
-    since: SinceOption = None,
+    choice: Choice,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Cancel jobs: those that wait at once, those that run as soon as their worker hears it."""
-    choice = Choice(state=state, batch=batch, lane=lane, model=model, since=since)
     require_some(ids, choice)
     if not ids and not yes:
         _ask_first()

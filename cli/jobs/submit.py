@@ -8,6 +8,7 @@ from typing import Any, Final
 from cli.client import JOBS, Client
 from cli.errors import InputError
 from cli.jobs.choose import is_final
+from cli.run.labels import NO_LABELS, Labels
 from cli.run.order import checked_file, request_of, wish_for
 from cli.run.reader import Format
 from cli.run.requests import Row, Wish
@@ -27,6 +28,7 @@ class Submission:
     batch: str | None
     idempotency_key: str | None
     policy: dict[str, Any] | None = None
+    labels: Labels = NO_LABELS
     stream: bool = False
     """The answer shall be told while it comes."""
 
@@ -35,7 +37,7 @@ class Submission:
         if self.stream:
             request = {**request, "stream": True}
         job: dict[str, Any] = {
-            "request": request, "lane": self.lane, "rehearse": self.rehearse,
+            "request": request, "lane": self.lane, "rehearse": self.rehearse, **self.labels.fields,
         }  # fmt: skip
         if self.policy is not None:
             job["policy"] = self.policy

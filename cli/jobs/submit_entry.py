@@ -12,6 +12,7 @@ from cli.jobs.submit import Submission, read_prompt, submit_file, submit_prompt
 from cli.local.environment import Surroundings
 from cli.output import AsJson, print_json
 from cli.routing.given import PolicyOption, read_policy
+from cli.run.labels import Labels, labelled
 from cli.run.options import (
     LaneName,
     MaxTokens,
@@ -55,6 +56,7 @@ app = typer.Typer()
 
 @app.command(epilog=SUBMIT_EXAMPLES)
 @on_a_server
+@labelled
 def submit(  # noqa: PLR0913 - each is an option
     server: Server,
     text: OnePrompt = None,
@@ -73,6 +75,7 @@ def submit(  # noqa: PLR0913 - each is an option
     wait: Annotated[bool, typer.Option("--wait", help="Print the answer.")] = False,
     stream: Stream = False,
     as_json: AsJson = False,
+    labels: Labels,
 ) -> None:
     """Submit one prompt, or a file of them; the jobs go on without this command."""
     check_lane(lane)
@@ -86,7 +89,7 @@ def submit(  # noqa: PLR0913 - each is an option
     )
     submission = Submission(
         wish=wish, lane=lane, rehearse=rehearse, batch=batch, stream=stream,
-        idempotency_key=idempotency_key, policy=read_policy(policy),
+        idempotency_key=idempotency_key, policy=read_policy(policy), labels=labels,
     )  # fmt: skip
     if file is None:
         _submit_one(server, submission, wait=wait, as_json=as_json)

@@ -4,13 +4,14 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from cli.client import Client, connect
 from cli.errors import told_plainly
 from cli.server.address import KEY_VARIABLE, LOCAL, Asked, Server, find_server
+from cli.spread import Options, spread
 
 T = TypeVar("T")
 
@@ -36,20 +37,11 @@ def on_a_server(act: Callable[..., object]) -> Callable[..., None]:
                 **given,
             )
 
-    signature = inspect.signature(act)
-    first, *others = signature.parameters.values()
-    options = {
+    options: Options = {
         "url": (Url, None), "key_variable": (KeyVariable, KEY_VARIABLE),
         "plain_http": (PlainHttp, False),
     }  # fmt: skip
-    ours = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in options.items()
-    ]
-    hints = {k: v for k, v in get_type_hints(act, include_extras=True).items() if k != first.name}
-    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in others]
-    word.__signature__ = signature.replace(parameters=[*keyword, *ours])  # type: ignore[attr-defined]
-    word.__annotations__ = {**hints, **{name: kind for name, (kind, _) in options.items()}}
+    spread(act, word, next(iter(inspect.signature(act).parameters)), options)
     return word
 
 
