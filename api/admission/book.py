@@ -12,6 +12,10 @@ from shared.db.engine import Database
 from shared.domain.budget import AtLimit, Budget, Payer, payers_of_call, payers_of_job
 
 
+class OtherBudgetsError(RuntimeError):
+    """Since jobs were made, other budgets send them elsewhere: they are made anew."""
+
+
 class Counted(Protocol):
     """What decides whose budgets a job counts in."""
 
@@ -91,6 +95,13 @@ class BudgetBook:
             async with database.transaction() as connection:
                 self._book = Book.of(await read_budgets(connection))
         return self._book
+
+    async def still(self, connection: AsyncConnection, book: Book, tenant_id: str) -> Book:
+        """As `of_now`. Raises OtherBudgetsError where jobs made by `book` would be other ones."""
+        now = await self.of_now(connection)
+        if now is not book and now.downgrades(tenant_id) != book.downgrades(tenant_id):
+            raise OtherBudgetsError
+        return now
 
     async def of_now(self, connection: AsyncConnection) -> Book:
         """As this transaction sees it, with what it has written itself."""

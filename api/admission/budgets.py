@@ -142,19 +142,31 @@ async def require_room(connection: AsyncConnection, book: Book, claims: Sequence
 
 
 def told(short: Short, until: datetime | None) -> str:
-    """The budget in a sentence; of one over all tenants no amount, which others have spent."""
+    """Why there is no room, in a sentence; of a budget over all tenants no amount: others spent it.
+
+    `until`: when its window turns; None: never.
+    """
     budget, window = short.budget, short.window
-    turns = f"it resets at {_rfc3339(until)}" if until else "it never resets"
     needed = f"the cheapest call of this job may cost {show_usd(short.needed_nano)}"
+    turns = _way_out(short, until)
     if budget.payer.tenant_id is None:
         return (
             f"{budget.name!r}, a budget of this installation over all tenants, has no room: "
-            f"{needed}; {turns}, or its operator raises the cap"
+            f"{needed}; {turns}, or have its operator raise the cap"
         )
+    kept = kept_nano(budget)
+    rest = f", {show_usd(kept)} are kept for {budget.downgrade_to}" if kept else ""
     return (
         f"budget {budget.name!r} of {sum_of(budget)} has no room: {show_usd(window.spent_nano)} "
-        f"are spent and {show_usd(window.held_nano)} held, and {needed}; {turns}, or raise its cap"
+        f"are spent and {show_usd(window.held_nano)} held{rest}, and {needed}; {turns}, or raise "
+        "its cap"
     )
+
+
+def _way_out(short: Short, until: datetime | None) -> str:
+    if short.needed_nano > short.budget.cap_nano - kept_nano(short.budget):
+        return "that fits in none of its windows: lower max_tokens"
+    return f"it resets at {_rfc3339(until)}" if until else "it never resets"
 
 
 def sum_of(budget: Budget) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,17 +10,19 @@ import orjson
 
 from api.account.projects import project_of
 from api.admission.backlog import Place
+from api.admission.book import OtherBudgetsError
+from api.admission.budgets import Claim, require_room
 from api.budgets.batches import budget_batches
 from api.deps import Parts
-from api.jobs.parse import LineError
-from api.jobs.schemas import JobSubmit
+from api.jobs.parse import LineError, parse_as, parse_json
+from api.jobs.schemas import BulkLine, JobSubmit
 from api.routing.plans import Planner, planner_for
 from shared.catalog.deployments import Catalog, Deployment, route_of
 from shared.catalog.fit import Fitted, fit
 from shared.catalog.tokens import at_hand, count_inputs
 from shared.db.accept import Accepted, NewJob, accept
 from shared.db.backlog import Amount
-from shared.db.reach import why_not
+from shared.db.reach import Reach, read_reach
 from shared.db.tenants import Caller
 from shared.domain.errors import (
     IdempotencyMismatchError,
@@ -52,31 +54,51 @@ class Submission:
     """Its line in a bulk body."""
 
 
+def read_line(number: int, line: bytes) -> Submission:
+    """One line of a bulk body. Raises LineError."""
+    try:
+        body = parse_json(line)
+        asked = parse_as(BulkLine, body)
+    except InvalidRequestError as error:
+        raise LineError(number, error) from None
+    return Submission(asked, body, len(line), asked.idempotency_key, number)
+
+
 async def submit(parts: Parts, caller: Caller, submissions: Sequence[Submission]) -> list[Accepted]:
     """Accept all or none, in order; rings the dispatcher when that is committed."""
     wanted = Amount(len(submissions), sum(each.size for each in submissions))
     keyed = all(each.idempotency_key for each in submissions)
     async with parts.backlog.place(caller, wanted, keyed=keyed) as place:
-        return await _submit(parts, caller, submissions, place)
+        while True:
+            try:
+                return await _submit(parts, caller, submissions, place)
+            except OtherBudgetsError:
+                continue
 
 
 async def _submit(
     parts: Parts, caller: Caller, submissions: Sequence[Submission], place: Place
 ) -> list[Accepted]:
+    book = await parts.budgets.known(parts.database)
     planner = await planner_for(parts, caller, [each.asked for each in submissions])
     if planner is None and is_quick(parts.catalog, submissions):
         jobs = _new_jobs(parts, caller, submissions, planner)
     else:
         jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions, planner)
     async with parts.database.transaction() as connection:
+        reach = await read_reach(connection)
         for route, unfit, policy in {(job.route, job.unfit or (), job.policy) for job in jobs}:
-            plan = _deployments(parts.catalog, route, unfit, policy)
-            if reason := await why_not(connection, plan):
+            plan = deployments_of(parts.catalog, route, unfit, policy)
+            if reason := reach.refused(plan):
                 raise NoDeploymentError(reason, field="request.model")
         accepted = await accept(connection, jobs)
         _refuse_mismatches(submissions, accepted)
         fresh = _fresh(submissions, accepted)
         await budget_batches(connection, caller, [each.asked for each in fresh])
+        book = await parts.budgets.still(connection, book, caller.tenant_id)
+        if book.budgets:
+            claims = _claims(parts.catalog, reach, zip(submissions, jobs, accepted, strict=True))
+            await require_room(connection, book, claims)
         place.take(Amount(len(fresh), sum(each.size for each in fresh)))
     parts.doorbell.ring_soon(Bell.DUE, {job.route for job in jobs})
     return accepted
@@ -91,7 +113,7 @@ def is_quick(catalog: Catalog, submissions: Sequence[Submission]) -> bool:
     return at_hand(filter(None, named))
 
 
-def _deployments(
+def deployments_of(
     catalog: Catalog, route: str, unfit: Sequence[str], policy: str | None
 ) -> list[Deployment]:
     """Whoever may ever be asked for a job."""
@@ -101,20 +123,28 @@ def _deployments(
     return [each for name in stored.deployments() if (each := catalog.known(name))]
 
 
-def _new_jobs(
+def drafts(
     parts: Parts, caller: Caller, submissions: Sequence[Submission], planner: Planner | None
-) -> list[NewJob]:
+) -> Iterator[NewJob | InvalidRequestError]:
+    """What would become of each, in order, or why it would be refused; nothing is written."""
     counted = [None] * len(submissions) if planner else _counted(parts, submissions)
-    jobs = []
     for submission, input_tokens in zip(submissions, counted, strict=True):
         try:
             plan = planner.plan(submission.asked) if planner else None
             fitted = plan.fitted if plan else _fit(parts, submission.asked, input_tokens)
-            jobs.append(_new_job(caller, submission, fitted, plan.stored() if plan else None))
+            yield _new_job(caller, submission, fitted, plan.stored() if plan else None)
         except InvalidRequestError as error:
-            if submission.line is None:
-                raise
-            raise LineError(submission.line, error) from None
+            yield error if submission.line is None else LineError(submission.line, error)
+
+
+def _new_jobs(
+    parts: Parts, caller: Caller, submissions: Sequence[Submission], planner: Planner | None
+) -> list[NewJob]:
+    jobs = []
+    for draft in drafts(parts, caller, submissions, planner):
+        if isinstance(draft, InvalidRequestError):
+            raise draft from None
+        jobs.append(draft)
     return jobs
 
 
@@ -168,6 +198,19 @@ def _fit(parts: Parts, asked: JobSubmit, input_tokens: int | None) -> Fitted:
     except InvalidRequestError as error:
         error.field = f"request.{error.field}"
         raise
+
+
+def _claims(
+    catalog: Catalog, reach: Reach, made: Iterable[tuple[Submission, NewJob, Accepted]]
+) -> list[Claim]:
+    """What is new, and whoever may take it and can be called, as far as is known."""
+    claims = []
+    for submission, job, accepted in made:
+        plan = deployments_of(catalog, job.route, job.unfit or (), job.policy)
+        callable_ = [each for each in plan if reach.ready(each.provider) is not False]
+        if not accepted.replayed:
+            claims.append(Claim(job, callable_, submission.line))
+    return claims
 
 
 def _fresh(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> list[Submission]:

@@ -8,7 +8,9 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.admission.budgets import Short, told
 from api.deps import Parts
+from api.jobs.payable import BudgetWait, payable
 from api.jobs.schemas import Moment
 from shared.broker.messages import ISOLATED_QUEUE
 from shared.catalog.deployments import Deployment
@@ -48,14 +50,16 @@ class Waiting(BaseModel):
     """What a waiting job waits for, as it stands now."""
 
     reason: Reason
-    """`rate`: the quota of `limit` is used up; `rest`: the provider asked for a pause; `breaker`:
-    it failed too often; `workers`: they are full; `worker`: it is released, one takes it; `turn`:
-    others go first, or the next turn takes it; `no_meter`: Redis is away, nothing is released."""
+    """`budget`: it has no room; `rate`: the quota of `limit` is used up; `rest`: the provider asked
+    for a pause; `breaker`: it failed too often; `workers`: they are full; `worker`: it is released,
+    one takes it; `turn`: others go first, or the next turn takes it; `no_meter`: Redis is away,
+    nothing is released."""
     detail: str | None = None
     limit: str | None = None
     """The limit that is used up: requests, tokens, requests_per_day and so on."""
     until: Moment | None = None
     """When that ends, so far as this limit goes."""
+    budget: BudgetWait | None = None
     deployment: str | None = None
     candidates: list[str] | None = None
     """Who else may take it, in order."""
@@ -97,7 +101,20 @@ async def _queued(connection: AsyncConnection, parts: Parts, place: explain.Plac
         return Waiting(reason="no_deployment", detail=chosen.reason)
     if not chosen and (shut := reach.why_closed(everybody)):
         return Waiting(reason="no_deployment", detail=shut)
-    return await _in_line(connection, parts, place, chosen or everybody)
+    going = chosen if place.released else await payable(connection, parts, place, reach, chosen)
+    if isinstance(going, Short):
+        return await _over_budget(connection, going)
+    return await _in_line(connection, parts, place, going or everybody)
+
+
+async def _over_budget(connection: AsyncConnection, short: Short) -> Waiting:
+    until = await explain.ends_at(connection, short.window.id)
+    return Waiting(
+        reason="budget",
+        detail=told(short, until),
+        until=until,
+        budget=BudgetWait.of(short),
+    )
 
 
 async def _full(connection: AsyncConnection, place: explain.Place) -> str | None:
@@ -117,8 +134,7 @@ def _named(parts: Parts, place: explain.Place) -> tuple[Deployment, ...]:
     if place.policy is None:
         plan = parts.catalog.plan(place.route)
         return tuple(each for each in plan if each.id not in place.unfit)
-    known = (parts.catalog.known(each) for each in place.policy.deployments())
-    return tuple(filter(None, known))
+    return tuple(filter(None, map(parts.catalog.known, place.policy.deployments())))
 
 
 def _open(reach: Reach, plan: Sequence[Deployment]) -> tuple[Deployment, ...]:

@@ -136,7 +136,8 @@ async def explain_plan(request: Request, parts: AnyParts, caller: Writer) -> Pla
     async with parts.database.transaction() as connection:
         reach, vitals = await read_reach(connection), await read_vitals(connection)
         fleet = await capacity(connection)
-    planner = planner_on(parts, caller, reach)
+        book = await parts.budgets.of_now(connection)
+    planner = planner_on(parts, caller, reach, book)
     # To count the tokens of a long request would hold up everybody else.
     plan = await asyncio.to_thread(planner.plan_anyway, asked)
     rooms = await _rooms(parts.meter, plan, fleet)
@@ -146,7 +147,7 @@ async def explain_plan(request: Request, parts: AnyParts, caller: Writer) -> Pla
 
 async def _rooms(meter: Meter, plan: Plan, fleet: Mapping[str, int]) -> dict[str, Room]:
     """None of them while Redis is away or empty: the plan is worth telling without."""
-    listed = (plan.candidates, *plan.fallbacks.values())
+    listed = (plan.candidates, *plan.fallbacks.values(), plan.downgrades)
     everybody = {each.deployment.id: each.deployment for part in listed for each in part}
     want = Want("explain", plan.fitted.input_tokens, plan.fitted.max_tokens)
     try:
@@ -181,6 +182,7 @@ def _read(explained: Explained, *, rehearse: bool) -> PlanRead:
             kind: [explained.candidate(each) for each in listed]
             for kind, listed in plan.fallbacks.items()
         },
+        downgrades=[explained.candidate(each) for each in plan.downgrades],
         refused=[RefusedRead(name=each.name, reason=each.reason) for each in plan.refused],
     )
 

@@ -107,4 +107,6 @@ class PlanRead(BaseModel):
     candidates: list[CandidateRead]
     """In the order in which they would be asked now."""
     fallbacks: dict[Fallback, list[CandidateRead]]
+    downgrades: list[CandidateRead]
+    """Who takes it where a budget with the policy `downgrade` is too far used up."""
     refused: list[RefusedRead]

@@ -19,7 +19,7 @@ def plan_lines(plan: dict[str, Any]) -> Iterator[str]:
     if plan["complexity"]:
         yield _judgement(plan["complexity"])
     yield ""
-    lists = [("-", plan["candidates"]), *plan["fallbacks"].items()]
+    lists = [("-", plan["candidates"]), *plan["fallbacks"].items(), ("budget", plan["downgrades"])]
     yield from table((_row(each, kind) for kind, listed in lists for each in listed), HEADER)
     if plan["refused"]:
         yield ""

@@ -81,8 +81,3 @@ async def read_reach(connection: AsyncConnection) -> Reach:
         for row in await connection.execute(OFF)
     }
     return Reach(living=living, off=off)
-
-
-async def why_not(connection: AsyncConnection, plan: Iterable[Deployment]) -> str | None:
-    """As `Reach.refused`, of this moment."""
-    return (await read_reach(connection)).refused(plan)

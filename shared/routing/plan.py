@@ -37,6 +37,8 @@ class Plan:
     policy: Policy
     """What holds after tenant, route and job have spoken."""
     fallbacks: Mapping[Fallback, tuple[Candidate, ...]] = field(default_factory=dict)
+    downgrades: tuple[Candidate, ...] = ()
+    """Who takes it where a budget is too far used up for the candidates."""
     refused: tuple[Refused, ...] = ()
     judged: Judgement | None = None
 
@@ -51,6 +53,7 @@ class Plan:
             fallbacks={kind: _ids(listed) for kind, listed in self.fallbacks.items()},
             max_cost_nano=self.policy.max_cost_nano,
             max_tries=self.policy.max_tries,
+            downgrades=_ids(self.downgrades),
         )
 
 
