@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 
 from shared.domain.errors import InvalidRequestError
 from shared.routing.chain import Ground, Refused
@@ -11,6 +10,7 @@ from shared.routing.plan import Candidate, Plan
 from shared.routing.policy import NO_POLICY
 from shared.routing.resolve import resolve
 from shared.routing.routes import Routes
+from shared.routing.strategies import UNPRICED
 
 
 def with_downgrades(ground: Ground, routes: Routes, plan: Plan, names: Sequence[str]) -> Plan:
@@ -45,15 +45,15 @@ def _no_dearer(
 ) -> list[Candidate]:
     """Those found; the job's own where they cost no more: nobody is sent to what is dearer."""
     priced = {id(each): _cost(ground, plan, each) for each in (*plan.candidates, *found)}
-    known = [each for each in found if priced[id(each)] < inf]
-    most = max((priced[id(each)] for each in known), default=0.0)
+    known = [each for each in found if priced[id(each)] < UNPRICED]
+    most = max((priced[id(each)] for each in known), default=0)
     own = [each for each in plan.candidates if priced[id(each)] <= most]
     reason = f"it costs no more than {name}" if own else f"its budget sends it to {name}"
     return [replace(each, reasons=(reason, *each.reasons)) for each in own or known]
 
 
-def _cost(ground: Ground, plan: Plan, each: Candidate) -> float:
-    """The most that its call may cost; infinite where nobody knows the price."""
+def _cost(ground: Ground, plan: Plan, each: Candidate) -> int:
+    """The most that its call may cost, nano-USD; UNPRICED where nobody knows."""
     cost = most_cost(
         each.deployment,
         input_tokens=max(plan.fitted.input_tokens, each.fitted.input_tokens),
@@ -61,4 +61,4 @@ def _cost(ground: Ground, plan: Plan, each: Candidate) -> float:
         searching=plan.fitted.request.web_search,
         at=ground.at,
     )
-    return inf if cost is None else cost
+    return UNPRICED if cost is None else cost

@@ -129,7 +129,8 @@ def test_only_what_counts_in_it_is_refused(
 
 def test_another_deployment_that_fits_is_enough(openai: Api) -> None:
     budget(openai, 1, scope="model", subject="gpt-4.1")
-    submit(openai, job(policy={"candidates": ["gpt-4.1-nano"]}), 202)
+    taken = submit(openai, job(policy={"candidates": ["gpt-4.1-nano"]}), 202)
+    assert taken["state"] == "queued"
 
 
 def test_of_a_bulk_all_or_none_is_taken_and_the_first_line_is_named(openai: Api) -> None:
