@@ -1,16 +1,14 @@
-"""Answers as a table for spreadsheets: flat columns, and no cell that a spreadsheet would run."""
+"""Answers as a table for spreadsheets, in flat columns."""
 
 import csv
 import io
-import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
+from shared.faces.cells import cell
+
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 ANSWER_COLUMNS: Final = (
     "id", "state", "model", "content", "finish_reason", "refusal", "input_tokens",
     "output_tokens", "cost_usd", "cost_unknown", "tries", "error_kind", "error",
@@ -31,11 +29,11 @@ class Sheet:
         self._buffer = io.StringIO()
         self._file = file
         self._writer = csv.writer(self._buffer, delimiter=DELIMITERS[path.suffix.lower()])
-        self._write([_cell(column) for column in columns])
+        self._write([cell(column) for column in columns])
 
     def write(self, row: Mapping[str, Any]) -> None:
         """One row; a column that it lacks is empty."""
-        self._write([_cell(row.get(column)) for column in self._columns])
+        self._write([cell(row.get(column)) for column in self._columns])
 
     def _write(self, cells: Sequence[str]) -> None:
         self._writer.writerow(cells)
@@ -57,13 +55,3 @@ def flat(answer: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         "error": error.get("message"),
     }
     return {f"{prefix}{name}": cells[name] for name in ANSWER_COLUMNS}
-
-
-def _cell(value: Any) -> str:
-    """The text of a cell; what a spreadsheet would take for a formula begins with an apostrophe."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if text.startswith(FORMULA) and not NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
