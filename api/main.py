@@ -29,6 +29,7 @@ from api.jobs.watchers import Watchers
 from api.middleware import ByteCap, RequestIds
 from api.routing import explain as plans
 from api.routing import listed, usual
+from api.usage import routes as used
 from shared.collector import spare_what_stays
 from shared.configuration import configuration_or_exit, current_catalog
 from shared.db.engine import Database
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.leaving = False
-    accounts = (account, keys, tenant_limits, usual, budgets)
+    accounts = (account, keys, tenant_limits, usual, budgets, used)
     for room in (jobs, events, explain, plans, *accounts, models, listed, providers, health):
         app.include_router(room.router)
     errors.install(app)

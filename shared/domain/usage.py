@@ -1,10 +1,26 @@
 """The words of usage: how a call is counted, and how long the calls took."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from math import floor, log2
 from typing import Final
 
 from shared.domain.attempt import AttemptState
+
+
+class Dimension(StrEnum):
+    """What calls are told apart by."""
+
+    TENANT = "tenant"
+    PROJECT = "project"
+    KEY = "key"
+    TAG = "tag"
+    """A call counts under each of its tags."""
+    PROVIDER = "provider"
+    MODEL = "model"
+    ROUTE = "route"
+    OUTCOME = "outcome"
+
 
 LATENCY_BUCKETS: Final = 48
 """Bucket n holds the calls of less than 2^(n/2) ms; the last one, of hours, all that are longer."""

@@ -1,0 +1,1 @@
+"""What calls used and cost, summed up, and what would have cost less."""
