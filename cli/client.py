@@ -64,6 +64,10 @@ class Client:
         """What a PUT answers."""
         return await self._call("PUT", path, content=orjson.dumps(body))
 
+    async def patch(self, path: str, body: Any) -> dict[str, Any]:
+        """What a PATCH answers."""
+        return await self._call("PATCH", path, content=orjson.dumps(body))
+
     async def delete(self, path: str) -> dict[str, Any]:
         """What a DELETE answers."""
         return await self._call("DELETE", path)

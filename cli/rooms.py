@@ -35,6 +35,7 @@ WORDS: Final = {
 """In the order in which `--help` shows them."""
 GROUPS: Final = {
     "keys": "cli.account.keys",
+    "budgets": "cli.budgets.entry",
     "tenants": "cli.account.tenants",
     "providers": "cli.providers.entry",
     "policy": "cli.routing.policies",

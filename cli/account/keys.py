@@ -13,7 +13,7 @@ from cli.server.options import on_a_server, talk
 from shared.security.keys import Scope
 
 PATH: Final = "/api/v1/keys"
-HEADER: Final = ("ID", "NAME", "SCOPES", "STATE", "CREATED", "EXPIRES", "LIMITS")
+HEADER: Final = ("ID", "NAME", "SCOPES", "STATE", "CREATED", "EXPIRES", "PROJECT", "LIMITS")
 LIMITS: Final = ("max_running", "requests_per_minute")
 CREATE_EXAMPLES: Final = """
 Examples:
@@ -23,6 +23,8 @@ Examples:
   promptmill keys create dashboard --scope jobs:read --expires-in-days 90
 
   promptmill keys create nightly --requests-per-minute 60 --max-running 10
+
+  promptmill keys create research --project research
 """
 
 app = typer.Typer(help="Keys of your tenant; needs a key with the scope admin.")
@@ -57,12 +59,15 @@ def create(  # noqa: PLR0913 - each is an option
     max_running: Annotated[
         int | None, typer.Option(min=1, help="Calls in flight at one time.")
     ] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="All jobs by it belong to this project.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key; it is shown this once, on stdout."""
     wishes = {
         "expires_in_days": expires_in_days, "requests_per_minute": requests_per_minute,
-        "max_running": max_running,
+        "max_running": max_running, "project": project,
     }  # fmt: skip
     known = {each: value for each, value in wishes.items() if value is not None}
     body: dict[str, Any] = {"name": name, "scopes": checked_scopes(scope), **known}
@@ -110,5 +115,5 @@ def _row(key: dict[str, Any]) -> tuple[str, ...]:
     limits = ", ".join(f"{each} {key[each]}" for each in LIMITS if key.get(each)) or "none"
     return (
         key["id"], key["name"], scopes, state, key["created_at"], key["expires_at"] or "never",
-        limits,
+        key["project"] or "-", limits,
     )  # fmt: skip

@@ -120,3 +120,43 @@ def test_a_server_that_is_not_found_is_told_with_the_ways_out(
 def test_tenants_without_a_database_say_what_to_set(light: Command) -> None:
     done = light("tenants", "list")
     assert (done.returncode, "DATABASE_URL" in done.stderr) == (2, True)
+
+
+def test_budgets_are_made_changed_and_removed_by_name(serving: Command) -> None:
+    admin = {"PROMPTMILL_KEY": serving("tenants", "create", "green").stdout.strip()}
+    words = ("budgets", "create", "research", "--project", "research", "--cap", "20.50")
+    made = one(serving, *words, "--every", "day", "--at-limit", "park", "--alert", "50", **admin)
+    assert (made["subject"], made["cap"]["usd"], made["alerts"]) == ("research", "20.5", [50])
+    assert (made["every"], made["at_limit"], made["time_zone"]) == ("day", "park", "UTC")
+    lower = ("--downgrade-to", "gpt-4.1-nano", "--downgrade-at", "80")
+    changed = one(serving, "budgets", "set", "research", "--cap", "40", *lower, **admin)
+    assert (changed["cap"]["usd"], changed["at_limit"]) == ("40", "downgrade")
+    shown = serving("budgets", "list", **admin).stdout
+    for words_ in ("project research", "$40.00", "[..........] 0%", "gpt-4.1-nano from 80%"):
+        assert words_ in shown
+    assert serving("budgets", "alerts", made["id"], **admin).stdout.startswith("WINDOW")
+    zone = serving("budgets", "create", "x", "--cap", "1", "--time-zone", "Nowhere", **admin)
+    assert (zone.returncode, "no time zone 'Nowhere'" in zone.stderr) == (2, True)
+    both = serving("budgets", "create", "x", "--cap", "1", "--tag", "a", "--key", "b", **admin)
+    assert (both.returncode, "one of them" in both.stderr) == (2, True)
+    house = serving("budgets", "create", "x", "--cap", "1", "--house", **admin)
+    assert (house.returncode, "scope operator" in house.stderr) == (2, True)
+    assert "say what changes" in serving("budgets", "set", "research", **admin).stderr
+    assert "is archived" in serving("budgets", "remove", "research", **admin).stdout
+    gone = serving("budgets", "remove", "research", **admin)
+    assert (gone.returncode, "no budget 'research'" in gone.stderr) == (2, True)
+
+
+def test_jobs_carry_their_labels_and_are_found_by_them(serving: Command) -> None:
+    admin = {"PROMPTMILL_KEY": serving("tenants", "create", "violet").stdout.strip()}
+    key = one(serving, "keys", "create", "ci", "--project", "research", **admin)
+    assert "research" in serving("keys", "list", **admin).stdout
+    bound = {"PROMPTMILL_KEY": key["key"]}
+    words = ("submit", "Why?", "--rehearse", "--tag", "b", "--tag", "a", "--user", "u-1")
+    job = one(serving, *words, **bound)
+    assert (job["project"], job["tags"], job["end_user"]) == ("research", ["a", "b"], "u-1")
+    one(serving, "submit", "Other?", "--rehearse", **bound)
+    for choice in (("--tag", "a"), ("--user", "u-1"), ("--project", "research", "--tag", "b")):
+        assert one(serving, "jobs", *choice, **bound)["id"] == job["id"]
+    refused = serving("submit", "Why?", "--rehearse", "--project", "sales", **bound)
+    assert (refused.returncode, "the project 'research'" in refused.stderr) == (2, True)
