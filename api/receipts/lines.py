@@ -182,5 +182,5 @@ def _json(value: Any) -> bytes:
 def _row(values: Iterable[Any]) -> bytes:
     buffer = io.StringIO()
     cells = (cell(value.isoformat() if isinstance(value, datetime) else value) for value in values)
-    csv.writer(buffer).writerow(cells)
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue().encode()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row, text
@@ -96,7 +96,7 @@ SELECT attempt_id FROM said
 
 # Attempts are made before they are sent: their ids tell where to look.
 SPENT_IN_A_DAY = text(f"""
-SELECT count(*) AS calls,
+SELECT attempts.deployment, count(*) AS calls,
        count(*) FILTER (WHERE attempts.state = :sent) AS open_calls,
        coalesce(sum(attempts.cost_nano) FILTER (WHERE settled.attempt_id IS NULL), 0)::bigint
            AS known_nano,
@@ -105,9 +105,16 @@ SELECT count(*) AS calls,
        coalesce(array_agg(attempts.cost_nano ORDER BY attempts.id)
                 FILTER (WHERE settled.attempt_id IS NOT NULL), '{{}}') AS charged
 FROM attempts LEFT JOIN ledger AS settled ON settled.attempt_id = attempts.id AND {OPEN}
-WHERE attempts.id >= :since AND attempts.id < :until AND attempts.deployment = :deployment
+WHERE attempts.id >= :since AND attempts.id < :until
   AND attempts.sent_at >= :begin AND attempts.sent_at < :end
+GROUP BY attempts.deployment
 """).bindparams(sent=AttemptState.SENT)
+STANDING = text("""
+SELECT attempts.state, attempts.cost_nano, adjusted.at AS adjusted, adjusted.reason
+FROM attempts
+LEFT JOIN ledger AS adjusted ON adjusted.attempt_id = attempts.id AND adjusted.kind = 'adjust'
+WHERE attempts.id = :attempt_id
+""")
 BEFORE_IT_IS_SENT: Final = timedelta(hours=1)
 """An attempt that is not sent so long after its making is returned."""
 
@@ -116,10 +123,10 @@ BEFORE_IT_IS_SENT: Final = timedelta(hours=1)
 class Spent:
     """What we booked for one deployment's calls of one day; nano-USD."""
 
-    calls: int
-    open_calls: int
-    known_nano: int
-    flagged: Sequence[tuple[str, int]]
+    calls: int = 0
+    open_calls: int = 0
+    known_nano: int = 0
+    flagged: Sequence[tuple[str, int]] = ()
     """Each attempt whose bill nobody knows, and what is charged for it."""
 
 
@@ -148,19 +155,26 @@ async def correct(connection: AsyncConnection, corrections: Sequence[Correction]
     return set((await connection.execute(CORRECT, columns)).scalars())
 
 
-async def read_spent(connection: AsyncConnection, deployment: str, day: date) -> Spent:
-    """What was booked for the calls that a deployment was sent on that day of UTC."""
-    begin = datetime.fromisoformat(f"{day.isoformat()}T00:00:00+00:00")
+async def read_spent(connection: AsyncConnection, day: date) -> dict[str, Spent]:
+    """What was booked for the calls that were sent on that day of UTC, by deployment."""
+    begin = datetime.combine(day, time(), UTC)
     end = begin + timedelta(days=1)
     asked = {
-        "deployment": deployment, "begin": begin, "end": end,
+        "begin": begin, "end": end,
         "since": first_id(IdKind.ATTEMPT, begin - BEFORE_IT_IS_SENT),
         "until": first_id(IdKind.ATTEMPT, end),
     }  # fmt: skip
-    row = (await connection.execute(SPENT_IN_A_DAY, asked)).one()
-    return Spent(
-        calls=row.calls,
-        open_calls=row.open_calls,
-        known_nano=row.known_nano,
-        flagged=tuple(zip(row.flagged, row.charged, strict=True)),
-    )
+    return {
+        row.deployment: Spent(
+            calls=row.calls,
+            open_calls=row.open_calls,
+            known_nano=row.known_nano,
+            flagged=tuple(zip(row.flagged, row.charged, strict=True)),
+        )
+        for row in await connection.execute(SPENT_IN_A_DAY, asked)
+    }
+
+
+async def read_standing(connection: AsyncConnection, attempt_id: str) -> Row[Any] | None:
+    """How an attempt stands: state, cost_nano, and `reason` and `adjusted` of its correction."""
+    return (await connection.execute(STANDING, {"attempt_id": attempt_id})).one_or_none()

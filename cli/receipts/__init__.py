@@ -1,0 +1,1 @@
+"""The word that writes receipts."""

@@ -1,0 +1,1 @@
+"""The word that holds our books against the providers'."""
