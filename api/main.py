@@ -27,6 +27,7 @@ from api.jobs import routes as jobs
 from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
 from api.middleware import ByteCap, RequestIds
+from api.receipts import routes as receipts
 from api.routing import explain as plans
 from api.routing import listed, usual
 from api.usage import routes as used
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.leaving = False
-    accounts = (account, keys, tenant_limits, usual, budgets, used)
+    accounts = (account, keys, tenant_limits, usual, budgets, receipts, used)
     for room in (jobs, events, explain, plans, *accounts, models, listed, providers, health):
         app.include_router(room.router)
     errors.install(app)
