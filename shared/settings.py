@@ -4,18 +4,24 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared import shapes
 from shared.domain.errors import ConfigurationError
 
 Kind = TypeVar("Kind", bound=BaseSettings)
 PREFIX: Final = "PROMPTMILL_"
-PEPPER_LENGTH: Final = 16
-FLOWER_PASSWORD_LENGTH: Final = 8
 BESIDE: Final = frozenset(
     {
         "PROMPTMILL_HOME", "PROMPTMILL_KEY", "PROMPTMILL_PG_BIN", "PROMPTMILL_PG_USER",
@@ -29,45 +35,6 @@ WAY_OUT: Final = {
     "FLOWER_BASIC_AUTH": "set it to USER:PASSWORD, 8 characters or more for the password",
     "PROMPTMILL_PEPPER": "set it to 16 random characters or more, the same for every process",
 }
-
-
-def _database(url: SecretStr) -> SecretStr:
-    return _shaped(url, {"postgresql", "postgres", "postgresql+psycopg"}, host=False)
-
-
-def _redis(url: SecretStr) -> SecretStr:
-    return _shaped(url, {"redis", "rediss"}, host=True)
-
-
-def _http(url: str) -> str:
-    return _shaped(SecretStr(url), {"http", "https"}, host=True).get_secret_value()
-
-
-def _long_enough(pepper: SecretStr) -> SecretStr:
-    if len(pepper) < PEPPER_LENGTH:
-        raise ValueError(f"it has {len(pepper)} characters, {PEPPER_LENGTH} are the least")
-    return pepper
-
-
-def _user_and_password(value: SecretStr) -> SecretStr:
-    user, colon, password = value.get_secret_value().partition(":")
-    if not (user and colon and len(password) >= FLOWER_PASSWORD_LENGTH):
-        raise ValueError("it is not a user, a colon and a password of some length")
-    return value
-
-
-def _shaped(url: SecretStr, schemes: set[str], *, host: bool) -> SecretStr:
-    """A URL of one of these schemes; the message never repeats it: it holds a password."""
-    try:
-        parts = urlsplit(url.get_secret_value())
-        parts.port  # noqa: B018 - reading it checks it
-    except ValueError:
-        raise ValueError("it is not a URL") from None
-    if parts.scheme not in schemes:
-        raise ValueError(f"it must begin with {' or '.join(f'{s}://' for s in sorted(schemes))}")
-    if host and not parts.hostname:
-        raise ValueError("it names no host")
-    return url
 
 
 class Frozen(BaseModel):
@@ -161,6 +128,25 @@ class EgressSettings(Frozen):
     """For development: this machine too, and http beside https."""
 
 
+class AlertSettings(Frozen):
+    """Whom budgets tell beside the log that they near their caps."""
+
+    url: Annotated[str, AfterValidator(shapes.http)] | None = None
+    """Gets each alert as a POST, signed with the secret."""
+    secret: Annotated[SecretStr, AfterValidator(shapes.signing)] | None = None
+    """`whsec_` and 24 random bytes or more in base64."""
+    timeout: float = Field(default=10.0, gt=0)
+    """Seconds that it has to answer."""
+    allow_private: bool = False
+    """It may be inside your network, and http beside https."""
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.url is not None and self.secret is None:
+            raise ValueError("a url needs a secret to sign with")
+        return self
+
+
 class RetentionSettings(Frozen):
     """How long what has ended is kept; days. None: for ever. The ledger always is."""
 
@@ -179,15 +165,17 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
     )
 
-    database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
+    database_url: Annotated[SecretStr, AfterValidator(shapes.database)] = Field(
         validation_alias="DATABASE_URL"
     )
-    redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(validation_alias="REDIS_URL")
-    pepper: Annotated[SecretStr, AfterValidator(_long_enough)]
+    redis_url: Annotated[SecretStr, AfterValidator(shapes.redis)] = Field(
+        validation_alias="REDIS_URL"
+    )
+    pepper: Annotated[SecretStr, AfterValidator(shapes.long_enough)]
     """Mixed into the hashes of API keys; made once per installation."""
     catalog: Path | None = None
     """A TOML file laid over the built-in catalog."""
-    simulator_url: Annotated[str, AfterValidator(_http)] | None = None
+    simulator_url: Annotated[str, AfterValidator(shapes.http)] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "text"] = "auto"
     """auto: JSON lines, but for people where stderr is a terminal."""
@@ -198,6 +186,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     stream: StreamSettings = StreamSettings()
     egress: EgressSettings = EgressSettings()
+    alerts: AlertSettings = AlertSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @property
@@ -215,8 +204,10 @@ class FlowerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(validation_alias="REDIS_URL")
-    basic_auth: Annotated[SecretStr, AfterValidator(_user_and_password)] = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(shapes.redis)] = Field(
+        validation_alias="REDIS_URL"
+    )
+    basic_auth: Annotated[SecretStr, AfterValidator(shapes.user_and_password)] = Field(
         validation_alias="FLOWER_BASIC_AUTH"
     )
 

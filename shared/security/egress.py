@@ -3,6 +3,8 @@
 import ipaddress
 import socket
 from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
@@ -113,21 +115,44 @@ class Egress:
     leads elsewhere the second time gains nothing. Redirects are not followed.
     """
 
-    def __init__(self, *, allow_loopback: bool = False) -> None:
-        """`allow_loopback` is for development: this machine, and http beside https."""
+    def __init__(self, *, allow_loopback: bool = False, allow_private: bool = False) -> None:
+        """`allow_loopback` is for development: this machine, and http beside https.
+
+        `allow_private`: any address; only for what the operator, not a caller, names.
+        """
         self._allow_loopback = allow_loopback
+        self._allow_private = allow_private
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(
         self, url: str, *, most_bytes: int, seconds: float, progress: Progress | None = None
     ) -> Fetched:
         """GET a document. Raises EgressError or UnreachableError, each told in a sentence."""
-        check_url(url, plain_http=self._allow_loopback)
+        async with self._reply("GET", url, seconds) as reply:
+            if reply.status != 200:
+                raise _useless(reply)
+            return Fetched(reply.content_type, await _read(reply, most_bytes, progress))
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float
+    ) -> None:
+        """POST some JSON. Raises EgressError or UnreachableError for any status but 2xx."""
+        typed = {"content-type": "application/json", **headers}
+        async with self._reply("POST", url, seconds, data=body, headers=typed) as reply:
+            if not reply.ok or reply.status >= 300:
+                raise _useless(reply)
+
+    @asynccontextmanager
+    async def _reply(
+        self, method: str, url: str, seconds: float, **more: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """What a guarded call gives; whatever breaks in it is told in a sentence."""
+        check_url(url, plain_http=self._allow_loopback or self._allow_private)
         patience = aiohttp.ClientTimeout(total=seconds)
+        asked = {"timeout": patience, "allow_redirects": False, **more}
         try:
-            async with self._open().get(url, timeout=patience, allow_redirects=False) as reply:
-                _refuse_useless(reply)
-                return Fetched(reply.content_type, await _read(reply, most_bytes, progress))
+            async with self._open().request(method, url, **asked) as reply:
+                yield reply
         except (aiohttp.InvalidURL, UnicodeError):
             raise EgressError("it is not a URL") from None
         except aiohttp.ClientConnectorError as error:
@@ -171,19 +196,19 @@ class Egress:
 
     def _may_call(self, address: str) -> bool:
         loopback = ipaddress.ip_address(address.partition("%")[0]).is_loopback
-        return is_public(address) or (self._allow_loopback and loopback)
+        allowed = self._allow_private or (self._allow_loopback and loopback)
+        return allowed or is_public(address)
 
 
 class DeniedAddressError(OSError):
     """The guard's own refusal, told apart from what the network refuses."""
 
 
-def _refuse_useless(reply: aiohttp.ClientResponse) -> None:
-    """Raises EgressError for what will never be a document, UnreachableError for a bad moment."""
-    if reply.status >= 500 or reply.status in {408, 429}:
-        raise UnreachableError(f"it answered with status {reply.status}")
-    if reply.status != 200:
-        raise EgressError(f"it answered with status {reply.status}")
+def _useless(reply: aiohttp.ClientResponse) -> EgressError | UnreachableError:
+    """What will never be of use, or has a bad moment."""
+    bad_moment = reply.status >= 500 or reply.status in {408, 429}
+    kind = UnreachableError if bad_moment else EgressError
+    return kind(f"it answered with status {reply.status}")
 
 
 async def _read(reply: aiohttp.ClientResponse, most_bytes: int, progress: Progress | None) -> bytes:

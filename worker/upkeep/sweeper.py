@@ -1,4 +1,4 @@
-"""The timers beside the jobs: wake the scheduled, rescue, sum up, prune, forget the gone."""
+"""The timers beside the jobs: wake the scheduled, rescue, sum up, alert, prune, forget."""
 
 import asyncio
 import random
@@ -13,6 +13,7 @@ from shared.db.engine import Database
 from shared.domain.clock import SystemClock
 from shared.doorbell import Bell, Doorbell
 from shared.settings import Settings
+from worker.upkeep.alerter import Alerter
 from worker.upkeep.pruner import Pruner
 from worker.upkeep.rescuer import Rescuer
 from worker.upkeep.roller import Roller
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 WAKE_SECONDS: Final = 0.5
 ROLL_SECONDS: Final = 5.0
+ALERT_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 3600.0
 PRUNE_SECONDS: Final = 600.0
 
@@ -37,6 +39,7 @@ class Sweeper:
             self._wake: WAKE_SECONDS,
             rescuer.sweep: settings.lease.heartbeat,
             Roller(database).visit: ROLL_SECONDS,
+            Alerter(database, settings).visit: ALERT_SECONDS,
             self._forget: FORGET_SECONDS,
             Pruner(database, settings.retention, SystemClock()).visit: PRUNE_SECONDS,
         }

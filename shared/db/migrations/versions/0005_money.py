@@ -62,10 +62,15 @@ CREATE TABLE budget_alerts (
     spent_nano bigint NOT NULL,
     cap_nano bigint NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Who has heard of it; `told_at`: when the last of them did.
+    told text[] COLLATE "C" NOT NULL DEFAULT '{}',
     told_at timestamptz,
+    -- Null: it was given up.
+    next_at timestamptz DEFAULT clock_timestamp(),
+    tries integer NOT NULL DEFAULT 0,
     PRIMARY KEY (window_id, percent)
 );
-CREATE INDEX budget_alerts_untold ON budget_alerts (at) WHERE told_at IS NULL;
+CREATE INDEX budget_alerts_untold ON budget_alerts (next_at) WHERE told_at IS NULL;
 
 -- What the sums of usage have not taken up yet; `was`: how the attempt stood before.
 CREATE TABLE usage_pending (
