@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Parts
-from shared.db.budget_rows import is_time_zone
+from shared.db.budget_rows import BATCH_NAME, is_time_zone
 from shared.db.tenants import Caller, read_key
 from shared.domain.budget import HOUSE_SCOPES, AtLimit, Budget, Payer, Scope
 from shared.domain.errors import InvalidRequestError, NotPermittedError, UnknownModelError
@@ -32,6 +32,12 @@ async def payer(
     if find := SUBJECTS.get(scope):
         subject = await find(parts, connection, caller, subject)
     return Payer(None if house else caller.tenant_id, scope, subject)
+
+
+def require_name(name: str) -> None:
+    """Raises InvalidRequestError for a name that a batch's own budget may have."""
+    if name.startswith(BATCH_NAME):
+        raise _wrong("name", f"{BATCH_NAME}… is the budget that batch_max_cost makes")
 
 
 async def require_zone(connection: AsyncConnection, zone: str) -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.bodies import body_of
-from api.budgets.check import payer, require_policy, require_zone
+from api.budgets.check import payer, require_name, require_policy, require_zone
 from api.budgets.schemas import (
     BUDGET_EXAMPLE,
     CHANGE_EXAMPLE,
@@ -56,6 +56,7 @@ OF_DOWNGRADE = ("downgrade_at", "downgrade_to")
 async def create_budget_route(request: Request, parts: AnyParts, caller: Admin) -> BudgetRead:
     """It counts what is released from now on; what was spent before is not in it."""
     asked = parse_as(BudgetCreate, parse_json(await request.body()))
+    require_name(asked.name)
     async with parts.database.transaction() as connection:
         wanted = Payer(caller.tenant_id, asked.scope, asked.subject or "")
         budget = Budget(

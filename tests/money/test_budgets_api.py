@@ -102,6 +102,7 @@ def test_a_budget_is_made_read_changed_and_archived(api: Api) -> None:
         ({"at_limit": "downgrade", "downgrade_to": "gpt-0"}, "downgrade_to", "gpt-0"),
         ({"downgrade_to": "gpt-4.1-nano"}, "downgrade_to", "at_limit"),
         ({"downgrade_at": 90}, "downgrade_at", "at_limit"),
+        ({"name": "batch:x"}, "name", "batch_max_cost"),
         ({"cap_usd": -1}, "cap_usd", "greater than or equal to 0"),
         ({"cap_usd": "0.0000000001"}, "cap_usd", "9 decimal places"),
         ({"every": "fortnight"}, "every", "'quarter'"),
