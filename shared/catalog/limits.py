@@ -56,6 +56,9 @@ class Limits:
     margin: Part = 0.005
     """The part of a limit left unused: `margin * window` seconds of jitter on the way to the
     provider cannot bring two windows together."""
+    burst: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The part of a window's limit that may go at once after a rest; a window never has more than
+    its limit, but some providers also look at parts of it."""
     short_windows: tuple[Seconds, ...] = ()
     """Seconds in each of which `requests` holds pro rata, too."""
     short_margin: Part = 0.05

@@ -6,9 +6,10 @@
 --   take(need)            count it from now on
 --   correct(at, delta)    what was taken at that time turned out to be so much more, or less
 --   save(lifetime)        write it back; nothing is written before
--- In ARGV a gauge is FIELDS values: name, kind, limit, span, counted (both microseconds); for a
--- day these two are the next midnight, and how far the clocks may be apart.
-local THOUSAND, FIELDS, SLICES, DAY = 1000, 5, 500, 86400000000
+-- In ARGV a gauge is FIELDS values: name, kind, limit, span, counted (both microseconds), and the
+-- thousandths of the limit that may go at once after a rest. For a day span and counted are the
+-- next midnight, and how far the clocks may be apart.
+local THOUSAND, FIELDS, SLICES, DAY = 1000, 6, 500, 86400000000
 local CHUNK = 1000
 
 local clock = redis.call('TIME')
@@ -99,12 +100,13 @@ local function sliding(key, spec)
 
     function gauge.has_memory() return seen ~= nil end
 
-    -- A bucket holds a hundredth of the limit, and in a short window what 0.5 s refill: a slow
-    -- turn of the dispatcher on a busy machine. Units: one permit is `window`, a microsecond
-    -- refills `limit`. A request larger than the bucket passes when it is full, and leaves a debt.
+    -- A bucket holds a hundredth of the limit, in a short window what 0.5 s refill (a slow turn of
+    -- the dispatcher on a busy machine), and what its provider lets go at once after a rest.
+    -- Units: one permit is `window`, a microsecond refills `limit`. A request larger than the
+    -- bucket passes when it is full, and leaves a debt.
     local capacity, refill = 0, limit
     function gauge.refill(elapsed, per_mille)
-        local part = math.min(math.max(0.01, 500000 / window), 0.5)
+        local part = math.max(math.min(math.max(0.01, 500000 / window), 0.5), spec.burst / THOUSAND)
         capacity = math.max(math.ceil(limit * part), 1) * window
         refill = limit * per_mille / THOUSAND
         local more = math.floor(math.min(elapsed, window) * refill)
@@ -212,6 +214,7 @@ local function gauges_of(first_key, first)
         local spec = {
             name = ARGV[first], kind = ARGV[first + 1], limit = tonumber(ARGV[first + 2]),
             span = tonumber(ARGV[first + 3]), counted = tonumber(ARGV[first + 4]),
+            burst = tonumber(ARGV[first + 5]),
         }
         gauges[#gauges + 1] = KINDS[spec.kind](KEYS[i], spec)
         first = first + FIELDS

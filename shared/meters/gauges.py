@@ -1,7 +1,7 @@
 """The gauges that a deployment's limits ask for, as the scripts take them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -28,11 +28,13 @@ class Gauge:
     """The window; of a day its end, as Unix time."""
     counted: int
     """How long a permit counts: the window and the margin; of a day the slack of the clocks."""
+    burst: int = 0
+    """Thousandths of the limit that may go at once after a rest."""
 
     @property
     def args(self) -> tuple[str | int, ...]:
         """As gauges.lua reads it."""
-        return self.name, self.kind, self.limit, self.span, self.counted
+        return self.name, self.kind, self.limit, self.span, self.counted, self.burst
 
 
 @lru_cache(maxsize=1024)
@@ -54,7 +56,8 @@ def gauges_of(limits: Limits, midnight: int) -> tuple[Gauge, ...]:
 def _all(limits: Limits, midnight: int) -> Iterator[Gauge]:
     def window(name: str, kind: str = "spread") -> Gauge:
         limit = limits.output_tokens if kind == "written" else getattr(limits, name)
-        return _sliding(name, kind, limit, limits.window, limits.margin)
+        gauge = _sliding(name, kind, limit, limits.window, limits.margin)
+        return replace(gauge, burst=round(limits.burst * 1000))
 
     yield window("requests")
     yield window("tokens")

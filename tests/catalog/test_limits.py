@@ -53,6 +53,7 @@ def test_a_row_of_one_model_keeps_its_providers_way_of_counting(tmp_path: Path) 
         ('day_zone = "../etc"', "no time zone is called"),
         ('counts = "guessed"', "limits.openai.counts: "),
         ("short_windows = [0]", "limits.openai.short_windows"),
+        ("burst = 1.5", "limits.openai.burst: "),
         ("short_margin = 1", "limits.openai.short_margin: "),
         ("requests_per_second = -1", "limits.openai.requests_per_second: "),
     ],

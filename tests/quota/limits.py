@@ -9,7 +9,7 @@ from typing import Final
 import httpx2
 import openai
 
-from tests.mill import MODEL, Mill, running_mill
+from tests.mill import MODEL, ONE_WIRE, Mill, running_mill
 
 LATENCY: Final = 0.3
 """Seconds, the same for every call: the ledger's times then tell the arrivals."""
@@ -39,7 +39,7 @@ class Limits:
     def catalog(self) -> str:
         """The overlay for the mill."""
         lines = [f"{name} = {value}" for name, value in asdict(self).items()]
-        return "\n".join(["[limits.simulator]", *lines])
+        return "\n".join(["[limits.simulator]", *lines, ONE_WIRE])
 
     @property
     def simulator(self) -> dict[str, str | float]:

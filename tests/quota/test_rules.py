@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from statistics import fmean
 from typing import Final
 
@@ -16,7 +17,7 @@ from tests.quota.matrix import OTHERWISE_BIND, REQUESTS_BIND, TOKENS_BIND
 from tests.quota.rules import JITTER, Rule, enforce, naive_refusals, overlay, shares
 
 WINDOWS: Final = 7
-RUNS: Final = 2
+RUNS: Final = 3
 WORKERS: Final = 2
 SLOTS: Final = 100
 """Of each worker: more than any of these quotas needs."""
@@ -61,16 +62,15 @@ def _missed(measured: Measured, rules: Sequence[Rule]) -> list[str]:
 
 async def _on_a_still_machine(servers: Servers, redis_url: str, rules: Sequence[Rule]) -> Measured:
     """A run counts unless this machine held a request up for longer than the margins forgive."""
-    busy = ""
-    for run in range(RUNS):
+    for run in count(1):
         with own_database(servers, f"rules_{run}") as database_url:
             measured = await _use_up(database_url, redis_url, rules)
         missed = _missed(measured, rules)
-        if not missed or measured.jitter <= JITTER:
+        if not missed or measured.jitter <= JITTER or run == RUNS:
             return measured
         busy = f"{measured.jitter:.3f} s of jitter, {JITTER:.3f} s are forgiven; {missed}"
         sys.stdout.write(f"once more: {busy}\n")
-    pytest.skip(f"this machine is too busy to judge by: {busy}")
+    raise AssertionError
 
 
 async def _use_up(database_url: str, redis_url: str, rules: Sequence[Rule]) -> Measured:
