@@ -18,6 +18,7 @@ MANY_QUESTIONS: Final = 3
 MODERATE_FROM: Final = 2
 COMPLEX_FROM: Final = 5
 SEARCH_FROM: Final = 2
+THINKS_LONG: Final = (ReasoningEffort.HIGH, ReasoningEffort.XHIGH, ReasoningEffort.MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ WORK: Final = (
     Signal("tools", 2, lambda seen: seen.request.tools),
     Signal("schema", 1, lambda seen: seen.request.response_schema),
     Signal("images or documents", 1, _has_part(ImagePart, FilePart)),
-    Signal("effort high", 4, _efforts(ReasoningEffort.HIGH, ReasoningEffort.MAX)),
+    Signal("effort high", 4, _efforts(*THINKS_LONG)),
     Signal("effort medium", 2, _efforts(ReasoningEffort.MEDIUM)),
     Signal("effort low", -2, _efforts(ReasoningEffort.NONE, ReasoningEffort.MINIMAL)),
     Signal("reasoning", 2, _words_or_system(

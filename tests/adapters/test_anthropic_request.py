@@ -220,7 +220,7 @@ def test_every_effort_has_its_word(effort: ReasoningEffort) -> None:
     assert body["thinking"] == {"type": "adaptive" if thinks else "disabled"}
     assert ("output_config" in body) is thinks
     if thinks:
-        assert body["output_config"]["effort"] in {"low", "medium", "high", "max"}
+        assert body["output_config"]["effort"] in {"low", "medium", "high", "xhigh", "max"}
 
 
 @pytest.mark.parametrize(

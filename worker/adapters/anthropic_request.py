@@ -40,6 +40,7 @@ EFFORTS: Final = {
     ReasoningEffort.LOW: "low",
     ReasoningEffort.MEDIUM: "medium",
     ReasoningEffort.HIGH: "high",
+    ReasoningEffort.XHIGH: "xhigh",
     ReasoningEffort.MAX: "max",
 }
 TOOL_CHOICES: Final = {ToolMode.AUTO: "auto", ToolMode.NONE: "none", ToolMode.REQUIRED: "any"}

@@ -25,6 +25,7 @@ THINKING_BUDGETS: Final = {
     ReasoningEffort.LOW: 1024,
     ReasoningEffort.MEDIUM: 8192,
     ReasoningEffort.HIGH: 24576,
+    ReasoningEffort.XHIGH: 24576,
     ReasoningEffort.MAX: 24576,
 }
 LEAST_BUDGET_OF_PRO: Final = 128
@@ -35,6 +36,7 @@ THINKING_LEVELS: Final = {
     ReasoningEffort.LOW: "LOW",
     ReasoningEffort.MEDIUM: "MEDIUM",
     ReasoningEffort.HIGH: "HIGH",
+    ReasoningEffort.XHIGH: "HIGH",
     ReasoningEffort.MAX: "HIGH",
 }
 
