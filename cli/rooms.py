@@ -19,6 +19,7 @@ WORDS: Final = {
     "jobs": "cli.jobs.entry",
     "cancel": "cli.jobs.entry",
     "why": "cli.jobs.entry",
+    "usage": "cli.usage.entry",
     "login": "cli.server.entry",
     "logout": "cli.server.entry",
     "up": "cli.local.entry",

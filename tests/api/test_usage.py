@@ -1,5 +1,9 @@
 """Usage over HTTP: exact sums of one's own calls, clear refusals, and what would cost less."""
 
+import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,11 +11,13 @@ import pytest
 
 from shared.domain.clock import SystemClock
 from shared.security.keys import Scope
-from tests.api.conftest import Api, hire, make_key
+from tests.api.conftest import ROOT, Api, hire, make_key
+from tests.environment import FROM_OUTSIDE
 
 TODAY = SystemClock().now().replace(hour=0, minute=0, second=0, microsecond=0)
 YESTERDAY = TODAY - timedelta(days=1)
 USAGE = "/api/v1/usage"
+FROM_HERE = {name: os.environ[name] for name in FROM_OUTSIDE if name in os.environ}
 ADD = """
 INSERT INTO usage_{grain}s (at, tenant_id, project, key_id, tags, provider, model, route, outcome,
     calls, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
@@ -136,18 +142,18 @@ def test_days_are_told_however_old_they_are(api: Api) -> None:
 def test_savings_compare_with_what_could_have_been_called(api: Api) -> None:
     hire(api, "openai", vertex="VERTEX_PROJECT is not set")
     hire(api, "azure", name="wrk_2")
-    add(api, "openai/gpt-4.1", 2_000_000_000, cached=400_000, saved=600_000_000)
+    add(api, "openai/gpt-4.1", 1_400_000_000, cached=400_000, saved=600_000_000)
     add(api, "openai/gpt-4.1-mini", 500_000_000)
     add(api, "openai/gpt-4.1-mini", 0, outcome="unknown")
     add(api, "gemini/gemini-2.5-pro", 300_000_000_000)
     body = asked(api, path=f"{USAGE}/savings")
     pro, dear, low = body["data"]
     assert pro["same_model"] is None, "no worker can call it at Vertex"
-    assert dear["deployment"] == "openai/gpt-4.1"
+    assert (dear["deployment"], dear["same_model"]) == ("openai/gpt-4.1", None)
     # 600,000 new tokens at 0.4 and 400,000 cached ones at 0.1 USD a million.
     assert dear["other_model"]["deployment"] == "openai/gpt-4.1-mini"
     assert dear["other_model"]["cost"]["nano_usd"] == 280_000_000
-    assert dear["other_model"]["saves"]["nano_usd"] == 1_720_000_000
+    assert dear["other_model"]["saves"]["nano_usd"] == 1_120_000_000
     assert dear["caching"]["saved"]["nano_usd"] == 600_000_000
     # 600,000 tokens at 2 - 0.5 USD a million.
     assert dear["caching"]["at_most"]["nano_usd"] == 900_000_000
@@ -159,3 +165,59 @@ def test_savings_compare_with_what_could_have_been_called(api: Api) -> None:
     assert low["calls"] == 10
     assert body["same_model"]["nano_usd"] == 100_000_000
     assert len(body["assumptions"]) > 5
+
+
+def word(api: Api, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`promptmill usage` of the first tenant."""
+    environ = {**FROM_HERE, "PROMPTMILL_URL": api.url, "PROMPTMILL_KEY": api.key}
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "usage", *arguments],
+        cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_the_word_shows_a_table_with_bars(api: Api) -> None:
+    add(api, "openai/gpt-4.1", 2_000_000_000, saved=5)
+    add(api, "openai/gpt-4.1-mini", 500_000_000)
+    shown = word(api, "--by", "model", "--last", "3d")
+    header, dear, low, _, total = shown.stdout.splitlines()
+    assert header.split()[:3] == ["DAY", "MODEL", "CALLS"]
+    assert dear.split()[:2] == [f"{YESTERDAY:%Y-%m-%d}", "gpt-4.1"]
+    assert (dear.count("█"), low.count("█")) == (24, 6)
+    assert total == "20 calls, 20 answered, $2.50; caches saved $0.000000005"
+
+
+def test_the_word_speaks_json_csv_and_of_savings(api: Api) -> None:
+    hire(api, "openai")
+    add(api, "openai/gpt-4.1", 2_000_000_000)
+    add(api, "openai/gpt-4.1-mini", 400_000_000)
+    only = ("--every", "total", "--where", "model=gpt-4.1")
+    row = json.loads(word(api, *only, "--json").stdout)
+    assert (row["calls"], row["cost"]["usd"]) == (10, "2")
+    header, line = word(api, *only, "--by", "provider", "--csv").stdout.splitlines()
+    assert header.startswith("at,provider,calls,answered,error_rate,input_tokens,")
+    assert dict(zip(header.split(","), line.split(","), strict=True))["cost_usd"] == "2"
+    told = word(api, "--savings").stdout
+    assert "openai/gpt-4.1-mini saves $1.60" in told
+    assert "Only answered calls are compared" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--last", "soon"), "--last soon"),
+        (("--last", "7d", "--from", "2026-03-01"), "leave --from and --to out"),
+        (("--from", "tomorrow"), "--from tomorrow"),
+        (("--by", "colour"), "--by colour"),
+        (("--where", "colour=red"), "--where colour=red"),
+        (("--savings", "--csv"), "--savings"),
+        (("--every", "fortnight"), "every"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_option(
+    api: Api, given: tuple[str, ...], said: str
+) -> None:
+    refused = word(api, *given)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
