@@ -1,14 +1,14 @@
 """Budgets at a release: who is still within them, and what is held in the same transaction."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.deployments import Deployment
-from shared.db.budgets import Window, hold, read_budgets, read_windows
+from shared.db.budgets import Window, hold, read_budgets, read_version, read_windows
 from shared.db.release import DueJob, Permit
 from shared.domain.budget import AtLimit, Budget, Payer, Scope, payers_of_call, payers_of_job
 
@@ -62,13 +62,14 @@ class Purse:
         return windows
 
     @property
-    def empty(self) -> list[Payer]:
+    def empty(self) -> frozenset[Payer]:
         """Whose jobs can start nothing, whoever would answer."""
-        return [
+        return frozenset(
             payer
             for payer, budgets in self.budgets.items()
-            if payer.scope not in BY_CALL and any(self._left(budget) <= 0 for budget in budgets)
-        ]
+            if payer.scope not in BY_CALL
+            and any(budget.id in self.windows and self._left(budget) <= 0 for budget in budgets)
+        )
 
     def _left(self, budget: Budget) -> int:
         return self.windows[budget.id].left_nano - self.promised[budget.id]
@@ -77,30 +78,51 @@ class Purse:
 class Budgets:
     """Every budget, as of the list that this process read last; a release by an older one fails.
 
-    Where there is none nothing is asked and nothing is locked.
+    Where there is none nothing is asked and nothing is locked. Where there are many only the
+    windows of those are read that the jobs at hand count in.
     """
 
     def __init__(self) -> None:
         self.version: int | None = None
         """Of the list: what a release has to name; None: it was not read yet."""
         self._by_payer: dict[Payer, list[Budget]] = {}
+        self._of_calls: dict[str | None, set[Payer]] = {}
+        """What counts calls by who answers them, by tenant."""
 
     async def look(self, connection: AsyncConnection) -> None:
-        """Read the list."""
+        """Read the list if it is another one by now."""
+        if self.version == await read_version(connection):
+            return
         listed = await read_budgets(connection)
-        self._by_payer = {}
+        self._by_payer, self._of_calls = {}, {}
         for budget in listed.budgets:
             self._by_payer.setdefault(budget.payer, []).append(budget)
+            if budget.payer.scope in BY_CALL:
+                self._of_calls.setdefault(budget.payer.tenant_id, set()).add(budget.payer)
         self.version = listed.version
 
-    async def purse(self, connection: AsyncConnection) -> Purse:
-        """What is left at this moment; others may take it meanwhile."""
+    async def still_empty(
+        self, connection: AsyncConnection, payers: Collection[Payer]
+    ) -> frozenset[Payer]:
+        """Those of the payers that still have nothing left."""
+        return (await self._purse(connection, payers)).empty.intersection(payers)
+
+    async def purse(self, connection: AsyncConnection, jobs: Iterable[DueJob]) -> Purse:
+        """What is left for these jobs at this moment; others may take it meanwhile."""
         if self.version is None:
             await self.look(connection)
         if not self._by_payer:
             return Purse()
-        ids = {budget.id for budgets in self._by_payer.values() for budget in budgets}
-        return Purse(self._by_payer, await read_windows(connection, ids))
+        named = {payer for job in jobs for payer in _payers(job)}
+        # A job's policy may name any deployment: whatever counts calls of its tenant concerns it.
+        for owner in {payer.tenant_id for payer in named}:
+            named |= self._of_calls.get(owner, set())
+        return await self._purse(connection, named)
+
+    async def _purse(self, connection: AsyncConnection, payers: Collection[Payer]) -> Purse:
+        concerned = {payer: self._by_payer[payer] for payer in payers if payer in self._by_payer}
+        ids = {budget.id for budgets in concerned.values() for budget in budgets}
+        return Purse(concerned, await read_windows(connection, ids) if ids else {})
 
     async def within(
         self,

@@ -12,6 +12,7 @@ from shared.domain.clock import Clock
 from shared.domain.job import GiveUp
 from shared.domain.money import show_usd
 from shared.routing.able import Nobody, able
+from shared.routing.costs import expected_costs
 from shared.routing.stored import Strategy
 from shared.routing.strategies import arranged
 from worker.dispatch.budgets import Purse
@@ -155,17 +156,27 @@ class Chooser:
         strategy = job.policy.strategy
         if strategy in BY_VITALS:
             self._fleet.watch_vitals()
-        priced = candidates if strategy is Strategy.COST else ()
         order = arranged(
             strategy,
             candidates,
             vitals=self._fleet.vitals,
             job_id=job.id,
             weights=job.policy.weights,
-            costs={each.id: self.hold(job, each) for each in priced},
+            costs=self._costs(job, candidates) if strategy is Strategy.COST else {},
         )
         self._fleet.placed(order[0].id)
         return order
+
+    def _costs(self, job: DueJob, candidates: tuple[Deployment, ...]) -> dict[str, int]:
+        self._fleet.watch_habits()
+        return expected_costs(
+            candidates,
+            self._fleet.habits,
+            input_tokens=job.input_tokens,
+            max_tokens=job.max_tokens,
+            searching=job.web_search,
+            at=self._clock.now(),
+        )
 
     def hold(self, job: DueJob, deployment: Deployment) -> int:
         """The most that one attempt can cost there, nano-USD."""

@@ -10,11 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.catalog.deployments import Deployment
 from shared.db import workers
 from shared.db.reach import Reach, read_reach
-from shared.db.vitals import read_vitals
+from shared.db.vitals import read_habits, read_vitals
+from shared.routing.costs import Habits
 from shared.routing.strategies import Vitals
 
 WATCHED_SECONDS: Final = 60.0
 """So long after somebody asked for them the vitals are read at each look."""
+HABITS_SECONDS: Final = 10.0
+"""So long the habits are believed that were read."""
 NEVER: Final = float("-inf")
 
 
@@ -27,6 +30,8 @@ class Fleet:
         self._in_flight: dict[str, int] = {}
         self._watched_at = NEVER
         self.vitals = Vitals(in_flight=self._in_flight)
+        self._compared_at = self._habits_at = NEVER
+        self.habits = Habits()
 
     async def count(self, connection: AsyncConnection) -> None:
         """Look who lives, and who is closed."""
@@ -36,6 +41,9 @@ class Fleet:
             seen = await read_vitals(connection)
             self._in_flight = dict(seen.in_flight)
             self.vitals = replace(seen, in_flight=self._in_flight)
+        now = monotonic()
+        if now - self._compared_at < WATCHED_SECONDS and now - self._habits_at > HABITS_SECONDS:
+            self.habits, self._habits_at = await read_habits(connection), now
 
     def open_of(self, plan: Sequence[Deployment]) -> tuple[Deployment, ...]:
         """Those for which a worker is ready and whose provider is switched on."""
@@ -48,6 +56,10 @@ class Fleet:
     def watch_vitals(self) -> None:
         """Somebody chooses by them: read them from now on, for a while."""
         self._watched_at = monotonic()
+
+    def watch_habits(self) -> None:
+        """Somebody compares costs: read what answers are like from now on, for a while."""
+        self._compared_at = monotonic()
 
     def placed(self, deployment_id: str) -> None:
         """One more call goes there, before the next look sees it."""

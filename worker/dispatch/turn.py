@@ -17,13 +17,14 @@ from shared.db.cancel import give_up
 from shared.db.engine import Database
 from shared.db.give_back import give_back
 from shared.db.release import DueJob, Permit, due_jobs, release
+from shared.domain.budget import Payer
 from shared.domain.clock import Clock
 from shared.domain.ids import IdKind, new_id
 from shared.domain.job import Lane
 from shared.doorbell import Bell, Doorbell
 from shared.meters.meter import Grant, Meter, Want
 from shared.settings import DispatchSettings
-from worker.dispatch.budgets import Budgets, Purse
+from worker.dispatch.budgets import Budgets
 from worker.dispatch.caps import Caps, Room
 from worker.dispatch.choose import Chooser, Chosen, Hopeless
 from worker.dispatch.fair import FairShare
@@ -91,6 +92,8 @@ class RouteTurns:
         self._fair = FairShare()
         self._each = SMALLEST_PEEK
         self._plan: tuple[Deployment, ...] = ()
+        self._empty: frozenset[Payer] = frozenset()
+        """Whose budgets had nothing left when last looked at: their jobs would hide the others'."""
 
     async def take(self) -> Turn:
         """Release what may go now. Raises RedisError, MemoryLostError or a database error."""
@@ -101,8 +104,9 @@ class RouteTurns:
             return Turn()
         async with self._means.database.transaction() as connection:
             room = await means.caps.room(connection)
-            purse = await means.budgets.purse(connection)
-            due = await self._due(connection, room, purse)
+            due = await self._due(connection, room)
+            purse = await means.budgets.purse(connection, due)
+        self._empty |= purse.empty
         turn = Turn(due=len(due), people_wait=any(job.lane is Lane.INTERACTIVE for job in due))
         chooser = Chooser(means.catalog, means.fleet, means.clock, means.retries, purse)
         chosen = chooser.choose(room.fitting(self._fair.order(due)), self._plan)
@@ -113,10 +117,11 @@ class RouteTurns:
         self._each = min(max(turn.released * 2, SMALLEST_PEEK), means.settings.batch)
         return turn
 
-    async def _due(self, connection: AsyncConnection, room: Room, purse: Purse) -> list[DueJob]:
+    async def _due(self, connection: AsyncConnection, room: Room) -> list[DueJob]:
         """Who wants to go; of those who may start no more only if nobody else wants to."""
         deployments = [deployment.id for deployment in self._plan]
-        full = [*room.full, *purse.empty]
+        self._empty = await self._means.budgets.still_empty(connection, self._empty)
+        full = [*room.full, *self._empty]
         peek = partial(due_jobs, connection, self._route, self._each, deployments=deployments)
         return await peek(full=full) or (await peek() if full else [])
 
