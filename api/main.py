@@ -27,9 +27,11 @@ from api.jobs import routes as jobs
 from api.jobs.wait import Waiters
 from api.jobs.watchers import Watchers
 from api.middleware import ByteCap, RequestIds
+from api.quotes import routes as quotes
 from api.receipts import routes as receipts
 from api.routing import explain as plans
 from api.routing import listed, usual
+from api.tokens import routes as tokens
 from api.usage import routes as used
 from shared.collector import spare_what_stays
 from shared.configuration import configuration_or_exit, current_catalog
@@ -64,10 +66,11 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.leaving = False
     accounts = (account, keys, tenant_limits, usual, budgets, receipts, used)
-    for room in (jobs, events, explain, plans, *accounts, models, listed, providers, health):
+    before = (plans, quotes, tokens)
+    for room in (jobs, events, explain, *before, *accounts, models, listed, providers, health):
         app.include_router(room.router)
     errors.install(app)
-    caps = {jobs.BULK_PATH: settings.api.max_bulk_bytes}
+    caps = dict.fromkeys((jobs.BULK_PATH, quotes.PATH), settings.api.max_bulk_bytes)
     app.add_middleware(ByteCap, caps=caps, otherwise=settings.api.max_body_bytes)
     app.add_middleware(RequestIds)
     return app

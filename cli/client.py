@@ -13,6 +13,8 @@ import orjson
 from shared.domain.errors import PromptmillError, UnavailableError
 
 JOBS: Final = "/api/v1/jobs"
+QUOTE: Final = "/api/v1/quote"
+LINES: Final = {"content-type": "application/x-ndjson"}
 PAGE: Final = 500
 RETRY_SECONDS: Final = 0.4
 BUSY: Final = frozenset({429, 503})
@@ -77,6 +79,11 @@ class Client:
         reply = await self._call("POST", f"{JOBS}/bulk", content=b"\n".join(lines))
         jobs: list[dict[str, Any]] = reply["jobs"]
         return jobs
+
+    async def quote_lines(self, lines: Sequence[bytes], of: int) -> dict[str, Any]:
+        """POST /quote for lines of a file that has so many."""
+        body = b"\n".join(lines)
+        return await self._call("POST", QUOTE, content=body, params={"of": of}, headers=LINES)
 
     async def job(self, job_id: str, wait: float | None = None) -> dict[str, Any]:
         """One job; with `wait`, when it has ended or after so many seconds."""

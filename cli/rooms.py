@@ -9,8 +9,10 @@ from typer.main import get_command
 
 WORDS: Final = {
     "run": "cli.run.entry",
+    "quote": "cli.quote.entry",
     "demo": "cli.run.entry",
     "submit": "cli.jobs.submit_entry",
+    "tokens": "cli.tokens.entry",
     "explain": "cli.routing.entry",
     "routes": "cli.routing.entry",
     "watch": "cli.jobs.entry",

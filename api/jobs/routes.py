@@ -10,7 +10,7 @@ from api.bodies import body_of
 from api.deps import AnyParts, Parts, Reader, Writer
 from api.errors import error_responses
 from api.jobs.find import find_job
-from api.jobs.parse import LineError, parse_as, parse_json, split_lines
+from api.jobs.parse import parse_as, parse_json, split_lines
 from api.jobs.schemas import (
     JOB_EXAMPLE,
     BulkAccepted,
@@ -25,12 +25,12 @@ from api.jobs.schemas import (
     TokenSum,
 )
 from api.jobs.story import JobWithStory, with_story
-from api.jobs.submit import Submission, submit
+from api.jobs.submit import Submission, read_line, submit
 from shared.catalog.deployments import REHEARSAL_PREFIX
 from shared.db.cancel import cancel
 from shared.db.read import Filters, Page, list_jobs, summarise
 from shared.db.tenants import Caller
-from shared.domain.errors import ConflictError, InvalidRequestError
+from shared.domain.errors import ConflictError
 from shared.domain.job import FINAL_STATES, JobState, Lane
 from shared.doorbell import Bell
 
@@ -83,7 +83,7 @@ async def submit_job(
 )
 async def submit_jobs(request: Request, parts: AnyParts, caller: Writer) -> BulkAccepted:
     """One JSON object a line; an error names the line."""
-    submissions = [_line(number, line) for number, line in split_lines(await request.body())]
+    submissions = [read_line(number, line) for number, line in split_lines(await request.body())]
     accepted = await submit(parts, caller, submissions)
     items = [BulkItem(id=job.job_id, replayed=job.replayed) for job in accepted]
     return BulkAccepted(accepted=len(items), jobs=items)
@@ -190,15 +190,6 @@ async def cancel_job(parts: AnyParts, caller: Writer, job_id: JobId) -> JobRead:
     if state is JobState.CANCELLED:
         parts.doorbell.ring_soon(Bell.DONE, [job_id])
     return await find_job(parts, caller, job_id)
-
-
-def _line(number: int, line: bytes) -> Submission:
-    try:
-        body = parse_json(line)
-        asked = parse_as(BulkLine, body)
-    except InvalidRequestError as error:
-        raise LineError(number, error) from None
-    return Submission(asked, body, len(line), asked.idempotency_key, number)
 
 
 async def _job_after(

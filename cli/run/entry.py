@@ -7,27 +7,27 @@ import typer
 from cli import demo as demonstration
 from cli.errors import Exit, stderr, told_plainly
 from cli.jobs.choose import check_lane
-from cli.local.environment import Surroundings
 from cli.output import AsJson, print_json
 from cli.run import command, report
+from cli.run.labels import Labels, labelled
 from cli.run.options import (
     AnswersFile,
+    ConfirmAbove,
     LaneName,
-    MaxTokens,
-    ModelName,
-    Prompt,
+    MaxCost,
     PromptsFile,
+    ReceiptPlace,
     Rehearse,
     Restart,
-    System,
-    Temperature,
     Tries,
 )
 from cli.run.order import Order
 from cli.run.requests import Wish
 from cli.run.stdin import default_out, plain_file
-from cli.server.address import KEY_VARIABLE, Asked, find_remote
-from cli.server.options import KeyVariable, PlainHttp, Url
+from cli.run.wished import wished
+from cli.server.address import Server
+from cli.server.options import on_any_server
+from shared.domain.money import to_nano
 
 RUN_EXAMPLES: Final = """
 Examples:
@@ -37,6 +37,10 @@ Examples:
   promptmill run reviews.jsonl --prompt "Sum up: {{text}}" --model gpt-4.1-mini -o sums.jsonl
 
   promptmill run customers.csv --prompt "Greet {{name}}" -o greetings.csv
+
+  promptmill run customers.csv --prompt "Greet {{name}}" --confirm-above 5
+
+  promptmill run customers.csv --prompt "Greet {{name}}" --max-cost 2.50 --project sales
 
   promptmill run openai-batch.jsonl -o answers.jsonl
 
@@ -49,34 +53,28 @@ app = typer.Typer()
 
 
 @app.command(epilog=RUN_EXAMPLES)
+@on_any_server
+@wished
+@labelled
 def run(  # noqa: PLR0913 - each is an option
+    server: Server | None,
     file: PromptsFile,
     *,
-    prompt: Prompt = None,
-    system: System = None,
-    model: ModelName = None,
-    max_tokens: MaxTokens = None,
-    temperature: Temperature = None,
+    wish: Wish,
+    labels: Labels,
     rehearse: Rehearse = False,
     out: AnswersFile = None,
     tries: Tries = 5,
     lane: LaneName = "bulk",
     restart: Restart = False,
-    url: Url = None,
-    key_variable: KeyVariable = KEY_VARIABLE,
-    plain_http: PlainHttp = False,
+    max_cost: MaxCost = None,
+    confirm_above: ConfirmAbove = None,
+    receipt: ReceiptPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer every prompt of a file, also with no stack running; repeat it to resume."""
-    with told_plainly(), plain_file(file) as readable:
+    with plain_file(file) as readable:
         check_lane(lane)
-        wish = Wish(
-            prompt=prompt,
-            system=system,
-            model=model or Surroundings.read().default_model(),
-            max_tokens=max_tokens,
-            temperature=temperature,
-        )
         order = Order(
             file=readable,
             out=out or default_out(file),
@@ -86,7 +84,11 @@ def run(  # noqa: PLR0913 - each is an option
             tries=tries,
             restart=restart,
             quiet=as_json,
-            server=find_remote(Asked(url=url, key_variable=key_variable, plain_http=plain_http)),
+            labels=labels,
+            max_cost=max_cost,
+            confirm_above=None if confirm_above is None else to_nano(confirm_above),
+            receipt=receipt,
+            server=server,
         )
         _finish(order, as_json=as_json)
 

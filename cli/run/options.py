@@ -1,10 +1,12 @@
 """The options of whoever makes requests out of prompts."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.amounts import read_usd
 from cli.jobs.choose import complete_model
 
 OnePrompt = Annotated[
@@ -26,6 +28,32 @@ Rehearse = Annotated[bool, typer.Option("--rehearse", help="Use the simulator: n
 LaneName = Annotated[str, typer.Option("--lane", help="bulk, standard or interactive.")]
 Tries = Annotated[int, typer.Option("--tries", min=1, max=20, help="Calls per prompt.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Run it anew.")]
+MaxCost = Annotated[
+    Decimal | None,
+    typer.Option(
+        "--max-cost",
+        metavar="USD",
+        parser=read_usd,
+        help="The most that its calls may cost together; what does not fit fails.",
+    ),
+]
+ConfirmAbove = Annotated[
+    Decimal | None,
+    typer.Option(
+        "--confirm-above",
+        metavar="USD",
+        parser=read_usd,
+        help="Ask before a run that may cost more; refuse it where nobody can be asked.",
+    ),
+]
+ReceiptPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--receipt",
+        metavar="PATH",
+        help="artifacts/costs/RUN.jsonl beside the answers where absent; or .csv; or none.",
+    ),
+]
 PromptsFile = Annotated[
     Path,
     typer.Argument(

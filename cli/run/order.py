@@ -1,15 +1,18 @@
 """One run as it was asked for, and all that is checked before it begins."""
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from cli.errors import InputError
 from cli.local.environment import Surroundings
-from cli.run.reader import MOST_COLUMNS, Format, PromptFile, read_file
+from cli.run.labels import NO_LABELS, Labels
+from cli.run.reader import MOST_COLUMNS, Format, PromptFile, read_file, read_what_can_be
 from cli.run.requests import Row, Wish, checked, from_batch_line, from_columns
 from cli.run.sheet import DELIMITERS, is_sheet
 from cli.run.source import LINE_COLUMN, Kind, kind_of
+from cli.run.submit import MakeLine
 from cli.run.writer import sheet_columns
 from cli.server.address import Server
 from shared.catalog.deployments import Catalog
@@ -30,8 +33,15 @@ class Order:
     tries: int
     restart: bool
     quiet: bool
+    labels: Labels = NO_LABELS
+    max_cost: Decimal | None = None
+    """USD that all its calls may cost together; None: any."""
     server: Server | None = None
     """None: this machine's stack, one of the run's own if none runs."""
+    confirm_above: int | None = None
+    """Nano-USD: a run that may cost more is asked about, or refused."""
+    receipt: str | None = None
+    """Where its receipt goes, or `none`; None: beside the answers."""
 
 
 def checked_prompts(order: Order) -> PromptFile:
@@ -47,10 +57,38 @@ def request_of(row: Row, line_format: Format, wish: Wish) -> dict[str, Any]:
     return from_batch_line(row) if line_format is Format.BATCH else from_columns(row, wish)
 
 
+def line_maker(order: Order, line_format: Format, run_id: str) -> MakeLine:
+    """Makes the lines of the run's bulk submissions."""
+    said = order.labels.fields
+    if order.max_cost is not None:
+        said["batch_max_cost"] = format(order.max_cost, "f")
+
+    def make(row: Row, number: int) -> dict[str, Any]:
+        return {
+            **said,
+            "request": request_of(row, line_format, order.wish),
+            "lane": order.lane,
+            "max_tries": order.tries,
+            "batch": run_id,
+            "rehearse": order.rehearse,
+            "metadata": {"line": str(number)},
+            "idempotency_key": f"{run_id}:{number}",
+        }
+
+    return make
+
+
 def checked_file(file: Path, wish: Wish, catalog: Catalog | None) -> PromptFile:
     """The file, every line of it checked as far as the catalog allows. Raises InputError."""
     return read_file(
         file, lambda row, line_format: checked(request_of(row, line_format, wish), catalog)
+    )
+
+
+def checked_lines(file: Path, wish: Wish) -> PromptFile:
+    """The file with the lines that are requests; the others are its `rejected`."""
+    return read_what_can_be(
+        file, lambda row, line_format: checked(request_of(row, line_format, wish), None)
     )
 
 
@@ -70,7 +108,10 @@ def wishes_beside(order: Order) -> dict[str, Any]:
     """What else makes a run another one; what an older version did not know is left out."""
     wishes: dict[str, Any] = {
         "rehearse": order.rehearse, "lane": order.lane, "tries": order.tries,
+        **order.labels.fields,
     }  # fmt: skip
+    if order.max_cost is not None:
+        wishes["max_cost"] = str(order.max_cost)
     if order.server is not None:
         wishes["server"] = order.server.url
     if (kind := kind_of(order.file)) is not Kind.JSONL:

@@ -32,6 +32,8 @@ class PromptFile:
     """The line on which each record begins."""
     blank: int = 0
     """Lines that said nothing."""
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+    """Lines that are no prompts, and why; no row is read of them."""
     columns: dict[str, None] = field(default_factory=dict)
     """The columns of all rows, in the order of their first sight; one too many at most."""
 
@@ -41,8 +43,11 @@ class PromptFile:
     def rows(self) -> Iterator[Row]:
         """The rows in the file's order. Raises InputError when the file is another one by now."""
         numbers = iter(self.numbers)
+        left_out = {number for number, _ in self.rejected}
         try:
             for record in records(self.path):
+                if record.number in left_out:
+                    continue
                 if record.row is not None and record.number == next(numbers, None):
                     yield record.row
                 elif record.row is not None or record.problem is not None:
@@ -58,19 +63,24 @@ class PromptFile:
 
 def read_file(path: Path, check: Callable[[Row, Format], object]) -> PromptFile:
     """Read and check every line; InputError names the bad ones, `file:line: why`."""
-    try:
-        if not path.is_dir() and path.exists() and not path.is_file():
-            message = f"{path}: not a plain file; it is read more than once"
-            raise InputError(message)
-        found, problems = _scan(path, check)
-    except OSError as error:
-        raise InputError(_unreadable(path, error)) from None
-    if problems:
-        raise InputError(_told(path, problems, good=len(found)))
+    found = read_what_can_be(path, check)
+    if found.rejected:
+        raise InputError(told(path, found.rejected, good=len(found)))
     if not found:
         message = f"{path}: no prompts in it; one a line is expected"
         raise InputError(message)
     return found
+
+
+def read_what_can_be(path: Path, check: Callable[[Row, Format], object]) -> PromptFile:
+    """The same with the bad lines beside the good ones. Raises InputError for no file at all."""
+    try:
+        if not path.is_dir() and path.exists() and not path.is_file():
+            message = f"{path}: not a plain file; it is read more than once"
+            raise InputError(message)
+        return _scan(path, check)
+    except OSError as error:
+        raise InputError(_unreadable(path, error)) from None
 
 
 def format_of(row: Row) -> Format:
@@ -82,7 +92,7 @@ def _unreadable(path: Path, error: OSError) -> str:
     return f"{path}: {(error.strerror or str(error)).lower()}"
 
 
-def _told(path: Path, problems: list[tuple[int, str]], *, good: int) -> str:
+def told(path: Path, problems: list[tuple[int, str]], *, good: int) -> str:
     """The bad lines in words; what is wrong with all of them alike is said once."""
     reasons = {reason for _, reason in problems}
     if not good and len(problems) > 1 and len(reasons) == 1:
@@ -94,11 +104,8 @@ def _told(path: Path, problems: list[tuple[int, str]], *, good: int) -> str:
     return "\n".join([f"{len(problems)} bad line{plural}; nothing was submitted", *shown])
 
 
-def _scan(
-    path: Path, check: Callable[[Row, Format], object]
-) -> tuple[PromptFile, list[tuple[int, str]]]:
+def _scan(path: Path, check: Callable[[Row, Format], object]) -> PromptFile:
     found = PromptFile(path)
-    problems: list[tuple[int, str]] = []
     custom_ids: dict[str, int] = {}
     first = True
     for record in records(path):
@@ -112,12 +119,12 @@ def _scan(
             _check_custom_id(row, record.number, found.format, custom_ids)
             check(row, found.format)
         except InputError as error:
-            problems.append((record.number, error.message))
+            found.rejected.append((record.number, error.message))
             continue
         found.numbers.append(record.number)
         if len(found.columns) <= MOST_COLUMNS:
             found.columns.update(dict.fromkeys(row))
-    return found, problems
+    return found
 
 
 def _row(record: Record) -> Row:

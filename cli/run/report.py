@@ -16,6 +16,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "total": report.total,
         **written,
         "cost_usd": show_usd(report.written.cost_nano).removeprefix("$"),
+        "quote_nano": report.quote.model_dump() if report.quote else None,
+        "quote_error_percent": quote_error(report),
+        "receipt": str(report.receipt.path) if report.receipt.path else None,
         "rehearsal": report.rehearse,
         "simulator_ledger_nano": report.simulator_nano,
         "resumed": report.resumed,
@@ -40,17 +43,40 @@ def as_text(report: Report) -> list[str]:
         f"{written.answered} answered, {written.failed} failed in {took:.1f} s{rate}",
         f"cost {show_usd(written.cost_nano)} for {tokens}",
     ]
+    lines += _quote(report)
     lines += _warnings(report)
     lines += _rehearsal(report)
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
     lines += [f"time: {phases}", f"answers: {report.out}"]
+    if report.receipt.path:
+        lines.append(f"receipt: {report.receipt.path}")
     return lines
+
+
+def quote_error(report: Report) -> float | None:
+    """Percent of the cost by which more was expected; below zero: less. None: nothing was."""
+    cost = report.written.cost_nano
+    if report.quote is None or not cost:
+        return None
+    return round((report.quote.expected - cost) * 100 / cost, 1)
+
+
+def _quote(report: Report) -> list[str]:
+    quote, off = report.quote, quote_error(report)
+    if quote is None:
+        return []
+    error = "" if off is None else f": error {off:+.1f} %"
+    most, expected = show_usd(quote.most), show_usd(quote.expected)
+    cost = show_usd(report.written.cost_nano)
+    return [f"quoted {most} at most (expected {expected}), cost {cost}{error}"]
 
 
 def _warnings(report: Report) -> list[str]:
     written, lines = report.written, []
     if report.blank:
         lines.append(f"blank lines skipped: {report.blank}")
+    if report.receipt.problem:
+        lines.append(f"no receipt: {report.receipt.problem}")
     if written.failed:
         lines.append(f"{written.failed} lines have no answer: see their `error` in the file")
     if written.truncated:

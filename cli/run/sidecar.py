@@ -13,6 +13,16 @@ from cli.run.requests import Wish
 from shared.domain.ids import IdKind, new_id
 
 
+class QuoteNote(BaseModel):
+    """What a run was to cost when it began, nano-USD."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    least: int
+    expected: int
+    most: int
+
+
 class Sidecar(BaseModel):
     """Which run the answers belong to."""
 
@@ -21,6 +31,8 @@ class Sidecar(BaseModel):
     run_id: str
     fingerprint: str
     finished: bool = False
+    quote: QuoteNote | None = None
+    """None: nothing was submitted yet, or by a server that gives no quotes."""
 
 
 def path_for(out: Path) -> Path:

@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from typing import Any, Final, TypeVar
 
 from cli.client import Client, RefusedError
 from cli.errors import InputError
@@ -19,6 +19,7 @@ SHARE: Final = 4
 IN_FLIGHT: Final = 3
 """Chunks on their way at once: the command makes the next while the api writes the last."""
 
+T = TypeVar("T")
 MakeLine = Callable[[Row, int], dict[str, Any]]
 """From a row and its line number to a line of the bulk body."""
 
@@ -29,25 +30,37 @@ async def submit(prompts: PromptFile, make_line: MakeLine, api: Client) -> list[
     Lines that were accepted before are found by their keys. Raises InputError that names the
     line which the API refused.
     """
-    job_ids: list[str] = []
-    under_way: deque[asyncio.Task[list[str]]] = deque()
-    before = 0
     lines = await _lines_of_a_chunk(api)
+
+    async def hand_over(chunk: list[bytes], before: int) -> list[str]:
+        return await _submit_chunk(prompts, chunk, before, api)
+
+    job_ids: list[str] = []
+    async for accepted in in_chunks(chunks(prompts, make_line, lines), hand_over):
+        job_ids += accepted
+    return job_ids
+
+
+async def in_chunks(
+    found: Iterable[list[bytes]], hand_over: Callable[[list[bytes], int], Coroutine[Any, Any, T]]
+) -> AsyncIterator[T]:
+    """What became of each chunk, in order; `hand_over` is told how many lines come before it."""
+    under_way: deque[asyncio.Task[T]] = deque()
+    before = 0
     try:
-        for chunk in _chunks(prompts, make_line, lines):
+        for chunk in found:
             if len(under_way) == IN_FLIGHT:
-                job_ids += await under_way.popleft()
-            under_way.append(asyncio.create_task(_submit_chunk(prompts, chunk, before, api)))
+                yield await under_way.popleft()
+            under_way.append(asyncio.create_task(hand_over(chunk, before)))
             before += len(chunk)
             # The request leaves before the next chunk is made.
             await asyncio.sleep(0)
         while under_way:
-            job_ids += await under_way.popleft()
+            yield await under_way.popleft()
     finally:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-    return job_ids
 
 
 async def _lines_of_a_chunk(api: Client) -> int:
@@ -71,7 +84,8 @@ async def _submit_chunk(
     return [job["id"] for job in jobs]
 
 
-def _chunks(prompts: PromptFile, make_line: MakeLine, lines: int) -> Iterator[list[bytes]]:
+def chunks(prompts: PromptFile, make_line: MakeLine, lines: int) -> Iterator[list[bytes]]:
+    """The lines of a bulk body, so many at most."""
     chunk: list[bytes] = []
     size = 0
     for number, row in zip(prompts.numbers, prompts.rows(), strict=True):

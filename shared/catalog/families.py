@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from shared.catalog.prices import MOST_SEARCHES
 
+EXACT: Final = 100
 NEW_CLAUDE: Final = (4, 8)
 """The version from which on Claude has its larger vocabulary of smaller pieces."""
 Encoding = Literal["o200k_base", "cl100k_base"]
@@ -39,6 +40,11 @@ class Family:
     """The most web searches of one call: what its request bounds, or what is held for."""
     one_search: bool = False
     """A call that searched is billed for one search, however often it did."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether its own vocabulary counts its plain text."""
+        return self.percent == self.least == EXACT
 
     @property
     def billed_searches(self) -> int:

@@ -46,13 +46,8 @@ def count_inputs(requests: Sequence[GenerationRequest], models: Sequence[Model])
     Exact where the family's percent is 100 and all is text; elsewhere an upper estimate, so
     that no reservation is too small.
     """
-    said, families = [_said(request) for request in requests], [_family(model) for model in models]
-    tokens = [0] * len(said)
-    for encoding in {family.encoding for family in families}:
-        places = [n for n, family in enumerate(families) if family.encoding == encoding]
-        counts = _counts([text for n in places for text in said[n]], encoding)
-        for n in places:
-            tokens[n] = sum(islice(counts, len(said[n])))
+    families = [_family(model) for model in models]
+    tokens = _counted([_said(request) for request in requests], families)
     return [
         _scaled(count + _frame(request), family.percent) + _beside_text(request, model, family)
         for count, request, model, family in zip(tokens, requests, models, families, strict=True)
@@ -66,20 +61,37 @@ def most_input(request: GenerationRequest, model: Model) -> int:
 
 
 def least_input(request: GenerationRequest, model: Model) -> int:
-    """At least so many: only what is longer than this has surely no room.
+    """At least so many: only what is longer than this has surely no room."""
+    return least_inputs([request], [model])[0]
+
+
+def least_inputs(requests: Sequence[GenerationRequest], models: Sequence[Model]) -> list[int]:
+    """Those of each request to its model.
 
     What is opaque goes to its own wire alone, so it does not count.
     """
-    family = _family(model)
-    parts = (part for message in request.messages for part in message.parts)
-    texts = [*_texts(part for part in parts if not isinstance(part, OpaquePart))]
-    counted = sum(_counts([*texts, request.prompt or ""], family.encoding))
-    return (counted + _frame(request)) * family.least // 100
+    families = [_family(model) for model in models]
+    tokens = _counted([_surely_said(request) for request in requests], families)
+    return [
+        (count + _frame(request)) * family.least // 100
+        for count, request, family in zip(tokens, requests, families, strict=True)
+    ]
 
 
 def at_hand(models: Iterable[Model]) -> bool:
     """Whether counting for these is quick: the first use of a vocabulary takes a second."""
     return {_family(model).encoding for model in models} <= _at_hand
+
+
+def _counted(said: Sequence[list[str]], families: Sequence[Family]) -> list[int]:
+    """The tokens of the texts of each request, by its own family's vocabulary."""
+    tokens = [0] * len(said)
+    for encoding in {family.encoding for family in families}:
+        places = [n for n, family in enumerate(families) if family.encoding == encoding]
+        counts = _counts([text for n in places for text in said[n]], encoding)
+        for n in places:
+            tokens[n] = sum(islice(counts, len(said[n])))
+    return tokens
 
 
 def _counts(texts: Sequence[str], encoding: Encoding) -> Iterator[int]:
@@ -123,6 +135,13 @@ def _said(request: GenerationRequest) -> list[str]:
         asked = request.prompt or request.input or ()
         texts += [asked] if isinstance(asked, str) else asked
     return texts
+
+
+def _surely_said(request: GenerationRequest) -> list[str]:
+    """What every provider counts as text, whatever wire it goes to."""
+    parts = (part for message in request.messages for part in message.parts)
+    texts = [*_texts(part for part in parts if not isinstance(part, OpaquePart))]
+    return [*texts, request.prompt or ""]
 
 
 def _texts(parts: Iterable[Part]) -> Iterator[str]:

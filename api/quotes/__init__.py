@@ -1,0 +1,1 @@
+"""What jobs would cost, before they are submitted."""

@@ -1,0 +1,75 @@
+"""What budgets leave for the lines of a quote."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.jobs.schemas import Cost
+from api.quotes.reckon import Line, Sum
+from api.quotes.schemas import QuotedBudget
+from shared.db.budgets import Window, read_budgets, read_windows
+from shared.domain.budget import Budget, Payer, payers_of_call, payers_of_job
+
+
+@dataclass(slots=True)
+class Concerned:
+    """A budget, and the lines that count in it."""
+
+    budget: Budget
+    sum: Sum = field(default_factory=Sum)
+
+    def read(self, window: Window, share: float) -> QuotedBudget:
+        """With what its window leaves for all lines, of which these are a share."""
+        budget, owned = self.budget, self.budget.payer.tenant_id is not None
+        return QuotedBudget(
+            name=budget.name,
+            scope=budget.payer.scope,
+            subject=budget.payer.subject,
+            every=budget.every,
+            at_limit=budget.at_limit,
+            of_the_house=not owned,
+            cap=Cost.of(budget.cap_nano) if owned else None,
+            left=Cost.of(window.left_nano) if owned else None,
+            lines=self.sum.lines,
+            expected=Cost.of(self.sum.expected),
+            most=Cost.of(self.sum.most),
+            fits=self.sum.most <= window.left_nano * share,
+            expected_fits=self.sum.expected <= window.left_nano * share,
+        )
+
+
+async def budgets_of(
+    connection: AsyncConnection, lines: Sequence[Line], share: float
+) -> list[QuotedBudget]:
+    """Every budget that a line would count in if the first of its deployments answered.
+
+    `share`: these lines of all that there are.
+    """
+    by_payer: dict[Payer, list[Concerned]] = {}
+    for budget in (await read_budgets(connection)).budgets:
+        by_payer.setdefault(budget.payer, []).append(Concerned(budget))
+    if not by_payer:
+        return []
+    for line in lines:
+        for payer in _payers(line):
+            for concerned in by_payer.get(payer, ()):
+                concerned.sum.add(line)
+    found = [each for listed in by_payer.values() for each in listed if each.sum.lines]
+    windows = await read_windows(connection, [each.budget.id for each in found])
+    return [each.read(windows[each.budget.id], share) for each in found]
+
+
+def _payers(line: Line) -> Iterator[Payer]:
+    """Whom it counts for; a rehearsal costs nobody money."""
+    job, first = line.job, line.first
+    if first.provider.rehearsal:
+        return
+    yield from payers_of_job(
+        job.tenant_id,
+        key_id=job.key_id,
+        project=job.project,
+        batch=job.batch,
+        tags=job.tags or (),
+    )
+    yield from payers_of_call(job.tenant_id, model=first.model.id, provider=first.provider.id)

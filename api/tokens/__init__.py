@@ -1,0 +1,1 @@
+"""Count tokens before a call, and say how well that went."""

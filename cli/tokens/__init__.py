@@ -1,0 +1,1 @@
+"""Count tokens, and say how well they were counted."""
