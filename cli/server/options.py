@@ -10,7 +10,7 @@ import typer
 
 from cli.client import Client, connect
 from cli.errors import told_plainly
-from cli.server.address import KEY_VARIABLE, LOCAL, Asked, Server, find_server
+from cli.server.address import KEY_VARIABLE, LOCAL, Asked, Server, find_remote, find_server
 from cli.spread import Options, spread
 
 T = TypeVar("T")
@@ -28,14 +28,21 @@ PlainHttp = Annotated[bool, typer.Option("--plain-http", help="Allow http:// to 
 
 def on_a_server(act: Callable[..., object]) -> Callable[..., None]:
     """A word whose first parameter is the Server: the command line says which, by options."""
+    return _placed(act, find_server)
 
+
+def on_any_server(act: Callable[..., object]) -> Callable[..., None]:
+    """The same for a word that can do without one: None is this machine."""
+    return _placed(act, find_remote)
+
+
+def _placed(
+    act: Callable[..., object], find: Callable[[Asked], Server | None]
+) -> Callable[..., None]:
     @functools.wraps(act)
     def word(*, url: str | None, key_variable: str, plain_http: bool, **given: Any) -> None:
         with told_plainly():
-            act(
-                find_server(Asked(url=url, key_variable=key_variable, plain_http=plain_http)),
-                **given,
-            )
+            act(find(Asked(url=url, key_variable=key_variable, plain_http=plain_http)), **given)
 
     options: Options = {
         "url": (Url, None), "key_variable": (KeyVariable, KEY_VARIABLE),
