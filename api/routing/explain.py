@@ -24,11 +24,11 @@ from api.routing.schemas import (
 )
 from shared.catalog.deployments import Deployment
 from shared.db.reach import Reach, read_reach
-from shared.db.vitals import read_vitals
+from shared.db.vitals import read_habits, read_vitals
 from shared.db.workers import capacity
 from shared.meters.breaker import BreakerState
 from shared.meters.meter import Grant, MemoryLostError, Meter, Want
-from shared.routing.costs import most_cost
+from shared.routing.costs import Habits, expected_costs, most_cost
 from shared.routing.plan import Candidate, Plan
 from shared.routing.stored import Strategy
 from shared.routing.strategies import Vitals, arranged
@@ -52,6 +52,7 @@ class Moment:
     at: datetime
     reach: Reach
     vitals: Vitals
+    habits: Habits
     rooms: Mapping[str, Room]
 
     def standing(self, each: Deployment) -> StandingRead:
@@ -111,15 +112,26 @@ class Explained:
             at=self.moment.at,
         )
 
+    def expected(self) -> dict[str, int]:
+        """What one call costs at each candidate if it goes as the newest did, nano-USD."""
+        fitted = self.plan.fitted
+        return expected_costs(
+            [each.deployment for each in self.plan.candidates],
+            self.moment.habits,
+            input_tokens=fitted.input_tokens,
+            max_tokens=fitted.max_tokens,
+            searching=fitted.request.web_search,
+            at=self.moment.at,
+        )
+
     def in_order(self) -> list[Candidate]:
         """The candidates as they would be asked now; for shares of jobs, the heaviest first."""
         strategy = self.plan.policy.strategy or Strategy.ORDERED
         if strategy is Strategy.WEIGHTED:
             return sorted(self.plan.candidates, key=lambda each: -each.weight)
         known = {each.deployment.id: each for each in self.plan.candidates}
-        costs = {name: cost for name, each in known.items() if (cost := self.cost(each))}
         deployments = [each.deployment for each in self.plan.candidates]
-        order = arranged(strategy, deployments, self.moment.vitals, "", {}, costs)
+        order = arranged(strategy, deployments, self.moment.vitals, "", {}, self.expected())
         return [known[each.id] for each in order]
 
 
@@ -135,13 +147,13 @@ async def explain_plan(request: Request, parts: AnyParts, caller: Writer) -> Pla
     asked = parse_as(JobSubmit, parse_json(await request.body()))
     async with parts.database.transaction() as connection:
         reach, vitals = await read_reach(connection), await read_vitals(connection)
-        fleet = await capacity(connection)
+        fleet, habits = await capacity(connection), await read_habits(connection)
         book = await parts.budgets.of_now(connection)
     planner = planner_on(parts, caller, reach, book)
     # To count the tokens of a long request would hold up everybody else.
     plan = await asyncio.to_thread(planner.plan_anyway, asked)
     rooms = await _rooms(parts.meter, plan, fleet)
-    moment = Moment(at=planner.ground.at, reach=reach, vitals=vitals, rooms=rooms)
+    moment = Moment(at=planner.ground.at, reach=reach, vitals=vitals, habits=habits, rooms=rooms)
     return _read(Explained(plan, moment), rehearse=asked.rehearse)
 
 

@@ -1,4 +1,4 @@
-"""How deployments do: calls under way, and what the newest answers took."""
+"""How deployments do: calls under way, what the newest answers took, and how long they were."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.attempt import AttemptState
+from shared.routing.costs import Habits
 from shared.routing.strategies import Vitals
 
 NEWEST: Final = 2000
@@ -27,6 +28,19 @@ WHERE state = :answered AND latency_ms IS NOT NULL
 GROUP BY deployment
 """).bindparams(answered=AttemptState.ANSWERED, newest=NEWEST)
 
+HABITS = text("""
+SELECT deployment, avg(output)::float8 AS output_tokens,
+       coalesce(sum(cached) / nullif(sum(input), 0), 0)::float8 AS cached
+FROM (
+    SELECT deployment, state, (usage->>'input_tokens')::numeric AS input,
+           (usage->>'cached_tokens')::numeric AS cached,
+           (usage->>'output_tokens')::numeric AS output
+    FROM attempts ORDER BY id DESC LIMIT :newest
+) AS newest
+WHERE state = :answered AND output IS NOT NULL
+GROUP BY deployment
+""").bindparams(answered=AttemptState.ANSWERED, newest=NEWEST)
+
 
 async def read_vitals(connection: AsyncConnection) -> Vitals:
     """Of all deployments that are in use."""
@@ -35,4 +49,13 @@ async def read_vitals(connection: AsyncConnection) -> Vitals:
     return Vitals(
         in_flight={row.deployment: row.calls for row in in_flight},
         latency_ms={row.deployment: row.median for row in latency},
+    )
+
+
+async def read_habits(connection: AsyncConnection) -> Habits:
+    """Of the deployments that answered of late."""
+    rows = (await connection.execute(HABITS)).all()
+    return Habits(
+        output_tokens={row.deployment: row.output_tokens for row in rows},
+        cached={row.deployment: row.cached for row in rows},
     )
