@@ -80,6 +80,14 @@ ARCHIVE = text("""
 UPDATE budgets SET archived_at = clock_timestamp() WHERE id = :id AND archived_at IS NULL
 """)
 
+# A batch that nobody remembers gets no more jobs, and its budget would be read for ever.
+ARCHIVE_OF_GONE = text("""
+UPDATE budgets SET archived_at = clock_timestamp()
+WHERE scope = :scope AND archived_at IS NULL AND created_at < :cutoff
+  AND NOT EXISTS (SELECT FROM jobs WHERE jobs.tenant_id = budgets.tenant_id AND batch = subject)
+RETURNING id
+""").bindparams(scope=Scope.BATCH)
+
 LOCK = text("SELECT id FROM budgets WHERE id = :id FOR NO KEY UPDATE")
 
 # Of one tenant, and of the whole house for who may see it.
@@ -199,6 +207,14 @@ async def archive_budget(connection: AsyncConnection, budget_id: str) -> None:
     """It limits nothing from now on; its windows stay, and what is on its way still counts."""
     await connection.execute(ARCHIVE, {"id": budget_id})
     await connection.execute(RAISE_VERSION)
+
+
+async def archive_gone(connection: AsyncConnection, cutoff: datetime) -> int:
+    """Archive the budgets of batches whose jobs are all pruned; how many those were."""
+    gone = (await connection.execute(ARCHIVE_OF_GONE, {"cutoff": cutoff})).all()
+    if gone:
+        await connection.execute(RAISE_VERSION)
+    return len(gone)
 
 
 async def read_alerts(connection: AsyncConnection, budget_id: str) -> Sequence[Row[Any]]:

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.budget_rows import archive_gone
 from shared.db.rollup import roll_up
 from shared.domain.ids import IdKind, first_id
 from shared.domain.job import FINAL_STATES
@@ -84,6 +85,8 @@ async def prune(
         await roll_up(connection)
     rows = await connection.execute(PRUNE[part], _values(cutoff, after) | {"limit": limit})
     gone: Sequence[str] = rows.scalars().all()
+    if part is Part.JOBS and not gone:
+        await archive_gone(connection, cutoff)
     return Batch(len(gone), max(gone)) if gone else None
 
 

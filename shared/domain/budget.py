@@ -85,6 +85,13 @@ class Budget:
     alerts: tuple[int, ...] = ()
     """Percent of the cap; each is told once a window."""
 
+    @property
+    def kept_nano(self) -> int:
+        """The part of the cap that only the cheaper route may use."""
+        if self.at_limit is not AtLimit.DOWNGRADE or self.downgrade_at is None:
+            return 0
+        return self.cap_nano * (100 - self.downgrade_at) // 100
+
 
 def payers_of_job(
     tenant_id: str,

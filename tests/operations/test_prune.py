@@ -11,6 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from api.jobs.schemas import JobRead
+from shared.db.budget_rows import cap_batches, list_budgets
+from shared.db.budgets import read_version
 from shared.db.prune import Part, count_prunable, prune
 from shared.db.read import Filters, Page, list_jobs, read_job
 from shared.domain.clock import SystemClock
@@ -188,3 +190,26 @@ async def test_the_command_counts_and_prunes(
     for wrong in ("soon", "0d", "99999999999d", "99999999w"):
         refused = promptmill("prune", "--older-than", wrong, database_url=database_url)
         assert (refused.returncode, f"--older-than {wrong}" in refused.stderr) == (2, True)
+
+
+async def test_the_budget_of_a_batch_goes_with_its_last_job(life: Life) -> None:
+    caps = {"gone": 1000, "young": 1000, "kept": 1000}
+    async with life.database.transaction() as connection:
+        await cap_batches(connection, TENANT, caps)
+        before = await read_version(connection)
+    async with life.database.transaction() as connection:
+        await connection.execute(
+            text("UPDATE budgets SET created_at = :at WHERE subject <> 'young'"), {"at": NOW - OLD}
+        )
+    [job_id] = await ended(life, 1, timedelta(days=1))
+    async with life.database.transaction() as connection:
+        await connection.execute(
+            text("UPDATE jobs SET batch = 'kept' WHERE id = :id"), {"id": job_id}
+        )
+    await pruned(life, Part.JOBS)
+    async with life.database.transaction() as connection:
+        left = {
+            row.budget.payer.subject for row in await list_budgets(connection, TENANT, house=False)
+        }
+        assert left == {"young", "kept"}
+        assert await read_version(connection) > before

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.catalog.deployments import Deployment
 from shared.db.budgets import Window, hold, read_budgets, read_version, read_windows
 from shared.db.release import DueJob, Permit
-from shared.domain.budget import AtLimit, Budget, Payer, Scope, payers_of_call, payers_of_job
+from shared.domain.budget import Budget, Payer, Scope, payers_of_call, payers_of_job
 
 BY_CALL: Final = frozenset({Scope.MODEL, Scope.PROVIDER})
 """What depends on who answers: another deployment of the same job may be within its budgets."""
@@ -41,9 +41,7 @@ class Purse:
         What is not `downgraded` may use a budget's part below its `downgrade_at` only.
         """
         for budget in self.of(job, deployment):
-            kept = 0
-            if budget.at_limit is AtLimit.DOWNGRADE and not downgraded and budget.downgrade_at:
-                kept = budget.cap_nano * (100 - budget.downgrade_at) // 100
+            kept = 0 if downgraded else budget.kept_nano
             if hold_nano > self._left(budget) - kept:
                 return budget
         return None
