@@ -13,6 +13,7 @@ from cli.run.order import checked_file, request_of, wish_for
 from cli.run.reader import Format
 from cli.run.requests import Row, Wish
 from cli.run.submit import submit
+from cli.run.unsent import require_all
 from shared.domain.ids import IdKind, new_id
 
 WAIT_SECONDS: Final = 20.0
@@ -75,7 +76,7 @@ async def submit_file(api: Client, file: Path, submission: Submission) -> tuple[
         job["metadata"] = {"line": str(number)}
         return {**job, "idempotency_key": f"{key}:{number}"} if key else job
 
-    return batch, await submit(prompts, line, api)
+    return batch, require_all(await submit(prompts, line, api))
 
 
 async def wait_for(api: Client, job_id: str) -> dict[str, Any]:

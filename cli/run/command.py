@@ -23,6 +23,7 @@ from cli.run.sidecar import (
     save,
 )
 from cli.run.submit import submit
+from cli.run.unsent import sent
 from cli.run.writer import Written, write_answers
 from shared.domain.errors import UnavailableError
 
@@ -83,13 +84,13 @@ async def _run(order: Order, prompts: PromptFile, sidecar: Sidecar, *, resumed: 
         make_line = line_maker(order, prompts.format, sidecar.run_id)
         sidecar = await agreed(order, prompts, sidecar, make_line, api)
         watch.lap("quote")
-        job_ids = await submit(prompts, make_line, api)
+        handed = await submit(prompts, make_line, api)
         watch.lap("submit")
-        await _watch(len(prompts), sidecar.run_id, api, quiet=order.quiet)
+        await _watch(len(sent(handed)), sidecar.run_id, api, quiet=order.quiet)
         watch.lap("answer")
-        written = await write_answers(prompts, job_ids, api.results(sidecar.run_id), order.out)
+        written = await write_answers(prompts, handed, api.results(sidecar.run_id), order.out)
         receipt = await write_receipt(api, order, sidecar.run_id)
-        save(order.out, sidecar.model_copy(update={"finished": True}))
+        save(order.out, sidecar.model_copy(update={"finished": not written.unsent}))
         audit = order.rehearse and address
         bill = await simulator_bill(audit, sidecar.run_id) if audit else None
         watch.lap("write")

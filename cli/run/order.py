@@ -131,6 +131,8 @@ def _require_fitting(order: Order, prompts: PromptFile) -> None:
     if order.out.suffix.lower() not in OUT_SUFFIXES:
         message = f"{order.out}: answers are written as .jsonl, .csv or .tsv; choose another -o"
         raise InputError(message)
+    if order.max_cost == 0:
+        raise InputError("--max-cost 0: no call fits; say more, or --rehearse, which costs nothing")
     if is_sheet(order.out):
         _require_flat(order, prompts)
 

@@ -79,6 +79,11 @@ def _warnings(report: Report) -> list[str]:
         lines.append(f"no receipt: {report.receipt.problem}")
     if written.failed:
         lines.append(f"{written.failed} lines have no answer: see their `error` in the file")
+    if written.unsent:
+        lines.append(
+            f"{written.unsent} of them were not submitted, a budget has no room: the same command "
+            "tries them again"
+        )
     if written.truncated:
         lines.append(f"{written.truncated} answers were cut at max_tokens: raise --max-tokens")
     if written.unknown_costs:

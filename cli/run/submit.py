@@ -10,6 +10,7 @@ from cli.client import Client, RefusedError
 from cli.errors import InputError
 from cli.run.reader import PromptFile
 from cli.run.requests import Row
+from cli.run.unsent import Handed, Unsent
 
 CHUNK_LINES: Final = 500
 CHUNK_BYTES: Final = 8 * 1024 * 1024
@@ -19,26 +20,28 @@ SHARE: Final = 4
 IN_FLIGHT: Final = 3
 """Chunks on their way at once: the command makes the next while the api writes the last."""
 
+OVER_BUDGET: Final = 402
+
 T = TypeVar("T")
 MakeLine = Callable[[Row, int], dict[str, Any]]
 """From a row and its line number to a line of the bulk body."""
 
 
-async def submit(prompts: PromptFile, make_line: MakeLine, api: Client) -> list[str]:
-    """Submit every line; the jobs' ids in the file's order.
+async def submit(prompts: PromptFile, make_line: MakeLine, api: Client) -> list[Handed]:
+    """Submit every line; what became of each, in the file's order.
 
-    Lines that were accepted before are found by their keys. Raises InputError that names the
-    line which the API refused.
+    Lines that were accepted before are found by their keys. A chunk that a budget leaves no room
+    for is left out. Raises InputError that names the line which the API refused.
     """
     lines = await _lines_of_a_chunk(api)
 
-    async def hand_over(chunk: list[bytes], before: int) -> list[str]:
+    async def hand_over(chunk: list[bytes], before: int) -> list[Handed]:
         return await _submit_chunk(prompts, chunk, before, api)
 
-    job_ids: list[str] = []
-    async for accepted in in_chunks(chunks(prompts, make_line, lines), hand_over):
-        job_ids += accepted
-    return job_ids
+    handed: list[Handed] = []
+    async for each in in_chunks(chunks(prompts, make_line, lines), hand_over):
+        handed += each
+    return handed
 
 
 async def in_chunks(
@@ -72,11 +75,13 @@ async def _lines_of_a_chunk(api: Client) -> int:
 
 async def _submit_chunk(
     prompts: PromptFile, chunk: list[bytes], before: int, api: Client
-) -> list[str]:
-    """Submit lines of which so many come before in the file; their jobs' ids."""
+) -> list[Handed]:
+    """Submit lines of which so many come before in the file; what became of each."""
     try:
         jobs = await api.submit_lines(chunk)
     except RefusedError as error:
+        if error.status == OVER_BUDGET:
+            return [Unsent(error.message.removeprefix(f"line {error.line}: "))] * len(chunk)
         if error.line is None:
             raise
         number = prompts.numbers[before + error.line - 1]

@@ -11,6 +11,7 @@ from cli.errors import InputError
 from cli.run.reader import Format, PromptFile
 from cli.run.requests import OURS, Row
 from cli.run.sheet import ANSWER_COLUMNS, Sheet, flat, is_sheet
+from cli.run.unsent import Handed, Unsent
 from shared.faces.openai_reply import reply_of
 
 STATUS_OF_FAILURE: Final = {
@@ -29,6 +30,8 @@ class Written:
     truncated: int = 0
     """Answers that ended at max_tokens."""
     unknown_costs: int = 0
+    unsent: int = 0
+    """Failed before they were jobs: a budget had no room."""
     cost_nano: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -37,6 +40,7 @@ class Written:
         """Add one job."""
         self.cost_nano += job["cost"]["nano_usd"]
         self.unknown_costs += job["cost"]["unknown"]
+        self.unsent += job["id"] is None
         result = job["result"]
         if result is None:
             self.failed += 1
@@ -49,14 +53,14 @@ class Written:
 
 
 async def write_answers(
-    prompts: PromptFile, job_ids: Sequence[str], jobs: AsyncIterator[dict[str, Any]], out: Path
+    prompts: PromptFile, handed: Sequence[Handed], jobs: AsyncIterator[dict[str, Any]], out: Path
 ) -> Written:
     """Write one line per prompt, all or nothing; memory holds only what came out of order.
 
     Raises InputError when the file cannot be written.
     """
     written, early = Written(), dict[str, dict[str, Any]]()
-    rows = iter(zip(prompts.rows(), job_ids, strict=True))
+    rows = iter(zip(prompts.rows(), handed, strict=True))
     half = out.with_name(out.name + ".part")
     try:
         with half.open("wb") as file:
@@ -64,8 +68,7 @@ async def write_answers(
             row, wanted = next(rows)
             async for job in jobs:
                 early[job["id"]] = job
-                while wanted in early:
-                    found = early.pop(wanted)
+                while found := _taken(early, wanted):
                     written.count(found)
                     write(row, found)
                     row, wanted = next(rows, ({}, ""))
@@ -77,6 +80,11 @@ async def write_answers(
         message = f"{out}: {(error.strerror or str(error)).lower()}; choose another -o"
         raise InputError(message) from None
     return written
+
+
+def _taken(early: dict[str, dict[str, Any]], wanted: Handed) -> dict[str, Any] | None:
+    """The job of the next line, if it is there already or never was one."""
+    return wanted.as_job() if isinstance(wanted, Unsent) else early.pop(wanted, None)
 
 
 def sheet_columns(prompts: PromptFile) -> list[str]:
@@ -126,7 +134,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
 def _batch_line(row: Row, job: dict[str, Any]) -> dict[str, Any]:
     """OpenAI's output line, with the cost beside it."""
     ours = {"id": job["id"], "state": job["state"], "cost": job["cost"], "tries": job["tries"]}
-    made = {"id": f"batch_req_{job['id']}", "custom_id": row["custom_id"]}
+    made = {"id": f"batch_req_{job['id'] or 'unsent'}", "custom_id": row["custom_id"]}
     if job["result"] is not None:
         created = int(datetime.fromisoformat(job["finished_at"]).timestamp())
         asked = {"encoding_format": row["body"].get("encoding_format")}
