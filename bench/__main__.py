@@ -12,6 +12,7 @@ from bench.rescue import rescue
 from bench.sizes import FULL, QUICK
 from bench.streams import streams
 from bench.throughput import throughput
+from bench.usage import usage
 
 BENCH: Final = Bench(
     word="make bench",
@@ -27,6 +28,7 @@ BENCH: Final = Bench(
         "quota": quota,
         "rescue": rescue,
         "shares": shares,
+        "usage": usage,
     },
     in_full_only=frozenset({"quota", "rescue", "shares"}),
     full=FULL,

@@ -51,6 +51,8 @@ DEMANDS: Final[dict[str, Demand]] = {
     "quota_tokens": Demand(what="use of a token quota", bound=98, at_least=True, unit=" %"),
     "rejected": Demand(what="requests that the provider rejected", bound=0),
     "rescue": Demand(what="rescue after kill -9, p99", bound=40, unit=" s"),
+    "usage": Demand(what="a question about usage over 5 million calls, p95", bound=200, unit=" ms"),
+    "rollup": Demand(what="CPU to sum up a call, worker and Postgres", bound=100, unit=" µs"),
     "shares": Demand(what="a tenant's share off its weight, at most", bound=3, unit=" %"),
 }
 

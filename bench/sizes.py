@@ -30,6 +30,10 @@ class Size:
     """Rounds of half a minute; 0: not measured."""
     shared_tokens: int
     """Of each tenant; 0: not measured."""
+    usage_calls: int
+    """Summed up already when usage is read."""
+    usage_rolled: int
+    """To be summed up."""
 
 
 FULL: Final = Size(
@@ -49,6 +53,8 @@ FULL: Final = Size(
     quota_windows=3,
     rescues=5,
     shared_tokens=90_000,
+    usage_calls=5_000_000,
+    usage_rolled=40_000,
 )
 QUICK: Final = Size(
     jobs=2000,
@@ -67,4 +73,6 @@ QUICK: Final = Size(
     quota_windows=0,
     rescues=0,
     shared_tokens=0,
+    usage_calls=100_000,
+    usage_rolled=4000,
 )
