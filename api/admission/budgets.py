@@ -1,6 +1,6 @@
 """Whether budgets leave a job's call any room: at the door, and while it waits."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -63,12 +63,13 @@ class Rooms:
     """What is left of the budgets at one moment."""
 
     book: Book
-    windows: Mapping[str, Window]
-    """By the id of the budget."""
     at: datetime
     """When calls are priced."""
+    windows: dict[str, Window] = field(default_factory=dict)
+    """By the id of the budget."""
+    # The jobs of a bulk are much alike: what was asked for is kept.
     costs: dict[tuple[str, int, int, bool], int | None] = field(default_factory=dict)
-    """Those that were asked for: the jobs of a bulk are much alike."""
+    concerned: dict[tuple[object, ...], list[Budget]] = field(default_factory=dict)
 
     def never(self, claim: Claim) -> Short | None:
         """Of the cheapest call who rejects it, whatever comes back of what is held.
@@ -97,11 +98,19 @@ class Rooms:
         cost = self._cost(job, deployment)
         if cost is None:
             return None
-        for budget in self.book.concerning(job, deployment):
+        for budget in self.concerning(job, deployment):
             window = self.windows[budget.id]
             if lacks(budget, window, cost):
                 return Short(budget, window, cost)
         return None
+
+    def concerning(self, job: Counted, deployment: Deployment) -> list[Budget]:
+        """The budgets that such a call counts in."""
+        words = (job.project, job.batch, job.tags and tuple(job.tags))
+        asked = (deployment.id, job.tenant_id, job.key_id, *words)
+        if asked not in self.concerned:
+            self.concerned[asked] = self.book.concerning(job, deployment)
+        return self.concerned[asked]
 
     def _cost(self, job: Sized, deployment: Deployment) -> int | None:
         asked = (deployment.id, job.input_tokens, job.max_tokens, job.web_search)
@@ -120,13 +129,16 @@ async def rooms_for(
     connection: AsyncConnection, book: Book, claims: Iterable[Claim], at: datetime
 ) -> Rooms:
     """What is left of the budgets that these jobs count in."""
+    rooms = Rooms(book=book, at=at)
     ids = {
         budget.id
         for claim in claims
         for each in claim.deployments
-        for budget in book.concerning(claim.job, each)
+        for budget in rooms.concerning(claim.job, each)
     }
-    return Rooms(book=book, windows=await read_windows(connection, ids) if ids else {}, at=at)
+    if ids:
+        rooms.windows.update(await read_windows(connection, ids))
+    return rooms
 
 
 async def require_room(connection: AsyncConnection, book: Book, claims: Sequence[Claim]) -> None:
