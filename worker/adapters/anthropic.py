@@ -174,7 +174,7 @@ def _result(content: bytes) -> GenerationResult:
         raise WireError(message) from None
     if complaint := error_of(body):
         message = f"status 200 with an error: {message_of(complaint) or complaint}"
-        raise CallError(classify(IN_AN_ANSWER, complaint), message[:500])
+        raise CallError(classify(IN_AN_ANSWER, complaint), message[:500]).under_200()
     return from_wire(body)
 
 

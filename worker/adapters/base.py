@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from shared.domain.failure import FailureKind
 from shared.domain.generation import Delta, GenerationRequest, GenerationResult, Usage
@@ -47,6 +47,11 @@ class CallError(Exception):
         self.rate = rate or {}
         self.perhaps_billed = False
         """The provider had begun to answer: the bill is not nothing, whatever the kind says."""
+
+    def under_200(self) -> Self:
+        """The same, told with status 200: a failure of the provider's may follow billed work."""
+        self.perhaps_billed = self.perhaps_billed or self.kind is FailureKind.SERVER
+        return self
 
 
 class WireError(ValueError):

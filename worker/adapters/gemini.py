@@ -208,7 +208,7 @@ class _Call:
         if isinstance(body, dict):
             self.request_id = body.get("responseId") or self.request_id
             if body.get("error"):
-                raise refusal(body, self._clock.now())
+                raise refusal(body, self._clock.now()).under_200()
         return body
 
     async def heard(

@@ -96,7 +96,8 @@ def raise_told(body: Any) -> None:
     """Raise CallError where what came with status 200, a body or an event, is an error."""
     if error := _told_error(body):
         message = f"status 200 with an error: {message_of(error) or error}"
-        raise CallError(classify_told(error), message[:MAX_MESSAGE], usage=billed(body))
+        kind = classify_told(error)
+        raise CallError(kind, message[:MAX_MESSAGE], usage=billed(body)).under_200()
 
 
 def classify_told(error: Any) -> FailureKind:
