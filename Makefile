@@ -21,7 +21,7 @@ LLMOCK := .venv-llmock/.installed
 # What the quota benchmark races against, for the same reason.
 RIVALS := .venv-rivals/.installed
 
-.PHONY: help setup demo up test conformance llmock browser check bench bench-quota rivals fmt lock
+.PHONY: help setup demo up test conformance money llmock browser check bench bench-quota rivals fmt lock
 
 help: ## List these words
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
@@ -54,6 +54,10 @@ conformance: setup llmock ## Hold every adapter to one suite; it writes the tabl
 	@$(BIN)/python -m pytest -q tests/conformance --deselect tests/conformance/test_table.py $(ARGS)
 	@$(BIN)/python -m tests.conformance.table
 	@$(BIN)/python -m pytest -q tests/conformance/test_table.py
+
+money: setup ## Prove that money is counted to the nano-dollar; ARGS=--jobs 10000 for a long run
+	@$(BIN)/python -m pytest -q tests/money/test_others_bugs.py
+	@$(BIN)/python -m tests.money.fault_run $(ARGS)
 
 llmock: $(LLMOCK) ## Install the conformance suite's independent witness
 	@:
