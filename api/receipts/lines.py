@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import orjson
 from sqlalchemy import Row
 
-from shared.catalog.pricing import COMPUTED
+from shared.catalog.pricing import BILLED_SEARCHES, COMPUTED
 from shared.catalog.rate_card import PRICE
 from shared.domain.generation import Usage
 from shared.domain.money import NANO_PER_USD
@@ -20,8 +20,8 @@ from shared.faces.cells import cell
 TOLD_APART: Final = ("service_tier", "cost_nano")
 """Fields of Usage that count nothing."""
 COUNTS: Final = tuple(each.name for each in fields(Usage) if each.name not in TOLD_APART)
-MADE_BY: Final = ("version", "provider", "model")
-"""Of the price: which list, whose, for which name on it."""
+MADE_BY: Final = ("version", "provider", "model", BILLED_SEARCHES)
+"""Of the price: which list, whose, for which name on it; the searches, where not all are billed."""
 COLUMNS: Final = (
     "attempt", "job", "batch", "project", "end_user", "tags", "key", "deployment", "provider",
     "model", "state", "failure", "planned_at", "sent_at", "ended_at", "calls", *COUNTS,
@@ -115,7 +115,7 @@ def line_of(row: Row[Any]) -> dict[str, Any]:
 
 
 def _price(price: Mapping[str, Any]) -> dict[str, Any]:
-    return {"words": price.get(PRICE), **{name: price.get(name) for name in MADE_BY}}
+    return {"words": price.get(PRICE), **{name: price[name] for name in MADE_BY if name in price}}
 
 
 def _difference(reported: int | None, computed: int | None) -> int | None:

@@ -32,7 +32,8 @@ CHOSEN: Final = {
     "batch": "jobs.batch = :batch",
 }
 
-# Jobs are walked in the order of their ids: a page reads only what it shows.
+# Jobs are walked in the order of their ids: a page reads only what it shows. Where the attempts
+# begin is said, too: who merges the two would read them from the first one on.
 ATTEMPTS: Final = """
 SELECT attempts.id, attempts.job_id, attempts.epoch, jobs.batch, jobs.project, jobs.end_user,
        jobs.tags, jobs.key_id, attempts.deployment, attempts.state, attempts.failure_kind,
@@ -44,7 +45,8 @@ FROM jobs JOIN attempts ON attempts.job_id = jobs.id
 LEFT JOIN ledger AS settled ON settled.attempt_id = attempts.id AND settled.kind = 'settle'
 LEFT JOIN ledger AS adjusted ON adjusted.attempt_id = attempts.id AND adjusted.kind = 'adjust'
 WHERE jobs.tenant_id = :tenant_id AND {chosen}
-  AND jobs.id >= :after_job AND (jobs.id, attempts.epoch) > (:after_job, :after_epoch)
+  AND jobs.id >= :after_job AND attempts.job_id >= :after_job
+  AND (jobs.id, attempts.epoch) > (:after_job, :after_epoch)
 ORDER BY jobs.id, attempts.epoch LIMIT :limit
 """
 KNOWN: Final = "SELECT EXISTS (SELECT FROM jobs WHERE jobs.tenant_id = :tenant_id AND {chosen})"

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shared.catalog.pricing import priced_again
 from tests.cli.conftest import Command
 
 
@@ -32,7 +33,8 @@ def test_a_run_leaves_a_receipt_whose_sum_is_what_the_simulator_billed(serving: 
     assert (total["calls"], len(lines)) == (12, 12)
     assert total["cost_nano"] == report["cost_nano"] == report["simulator_ledger_nano"] > 0
     assert {line["batch"] for line in lines} == {report["run_id"]}
-    assert all(line["price"]["words"] for line in lines)
+    for line in lines:
+        assert priced_again(line["usage"], {"price": line["price"]["words"]}) == line["cost_nano"]
 
     again = serving("receipt", "--batch", report["run_id"])
     assert again.stdout == path.read_text()
