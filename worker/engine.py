@@ -90,8 +90,7 @@ class MillEngine:
         settings = self._settings
         self._failpoints = Failpoints(settings.worker.failpoint)
         self._database = Database(settings.sqlalchemy_url, pool_size=8, name="promptmill-worker")
-        # A release that a crash of Postgres undoes was never started: a start is durable, and
-        # with it all that came before.
+        # What a crash of Postgres undoes was not started: a start is durable, and all before it.
         url = settings.sqlalchemy_url
         self._releases = Database(url, pool_size=4, name="promptmill-dispatcher", durable=False)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
@@ -114,6 +113,7 @@ class MillEngine:
             connections=max(self._flights.capacity, MOST_CALLS) + SPARE_CONNECTIONS,
             settings=settings.worker,
             clock=self._clock,
+            lazily=not self._dispatches,
         )
         self._lease()
 

@@ -55,6 +55,22 @@ async def test_a_changed_catalog_opens_what_changed_and_closes_what_went_later()
     await adapters.close()
 
 
+async def test_a_process_that_seldom_calls_opens_a_client_with_its_first_call() -> None:
+    rows = {name: replace(ROW, id=name, key_variables=()) for name in ("asked", "left alone")}
+    adapters = open_adapters(
+        Catalog(providers=rows, models={}, limits={}),
+        connections=2, settings=WorkerSettings(), clock=SystemClock(), lazily=True,
+    )  # fmt: skip
+    assert set(adapters.ready) == set(rows)
+    assert adapters.ready.get("nobody") is None
+    first = adapters.ready["asked"]
+    assert adapters.ready["asked"] is first
+    assert set(adapters.ready.opened) == {"asked"}
+    adapters.renew(Catalog(providers={}, models={}, limits={}))
+    assert [each for _, each in adapters.retired] == [first]
+    await adapters.close()
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

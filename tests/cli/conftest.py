@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from cli.stack.servers import Servers
-from shared.db.migrate import migrate
+from tests.databases import TEMPLATE
 from tests.environment import FROM_OUTSIDE
 
 PATIENCE = 60.0
@@ -119,8 +119,7 @@ def light(tmp_path: Path) -> Command:
 @pytest.fixture
 def on_servers(promptmill: Command, servers: Servers, redis_url: str) -> Iterator[Command]:
     """A command whose stack uses the session's servers: DATABASE_URL and REDIS_URL are given."""
-    url = servers.create_database("cli")
-    migrate(url)
+    url = servers.create_database("cli", template=TEMPLATE)
     promptmill.environ |= {"DATABASE_URL": url, "REDIS_URL": redis_url}
     yield promptmill
     for process in promptmill.processes:
@@ -149,8 +148,7 @@ SCARCE = "gpt-4.1-nano"
 def serving(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[Command]:
     """A command whose stack is up, with the simulator, for all tests of a module."""
     folder = tmp_path_factory.mktemp("serving")
-    url = servers.create_database("serving")
-    migrate(url)
+    url = servers.create_database("serving", template=TEMPLATE)
     overlay = folder / "scarce.toml"
     overlay.write_text(f'[limits."simulator/{SCARCE}"]\nrequests = 1\nwindow = 3600\n')
     given = {

@@ -1,6 +1,6 @@
 """Provider to adapter: clients made once per process, on its loop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, TypedDict
@@ -17,34 +17,69 @@ from worker.adapters.transport import Connections
 Dialect = Callable[[Provider, int, WorkerSettings, Clock], Adapter]
 
 
+class Ready(Mapping[str, Adapter]):
+    """The adapters of these rows, each opened by the first who asks for it."""
+
+    def __init__(
+        self,
+        rows: Mapping[str, Provider],
+        open_one: Callable[[Provider], Adapter],
+        opened: dict[str, Adapter],
+    ) -> None:
+        self.rows = rows
+        self.opened = opened
+        self._open_one = open_one
+
+    def __getitem__(self, provider_id: str) -> Adapter:
+        if provider_id not in self.opened:
+            self.opened[provider_id] = self._open_one(self.rows[provider_id])
+        return self.opened[provider_id]
+
+    def __contains__(self, provider_id: object) -> bool:
+        return provider_id in self.rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 @dataclass(slots=True)
 class Adapters:
     """The providers that this process can call, and why it cannot call the others."""
 
-    ready: Mapping[str, Adapter]
+    ready: Ready
     missing: Mapping[str, str]
     open_one: Callable[[Provider], Adapter]
-    rows: Mapping[str, Provider] = field(default_factory=dict)
-    """What each of those that are ready was made of."""
+    lazily: bool = False
+    """Whether a client is made with its first call: in a process that is idle nearly always, all
+    of them cost 2 s of CPU and 100 MB."""
     retired: list[tuple[float, Adapter]] = field(default_factory=list)
     """Of rows that changed or went, and since when: calls in flight may still need them."""
 
     def renew(self, catalog: Catalog) -> None:
         """Follow a changed catalog: what its rows did not change goes on as it is."""
-        ready: dict[str, Adapter] = {}
+        rows: dict[str, Provider] = {}
         missing: dict[str, str] = {}
         for provider in catalog.providers.values():
             if reason := _reason_missing(provider):
                 missing[provider.id] = reason
-            elif self.rows.get(provider.id) == provider:
-                ready[provider.id] = self.ready[provider.id]
             else:
-                ready[provider.id] = self.open_one(provider)
+                rows[provider.id] = provider
+        before = self.ready
+        kept = {
+            name: each
+            for name, each in before.opened.items()
+            if rows.get(name) == before.rows[name]
+        }
         self.retired += [
-            (monotonic(), each) for name, each in self.ready.items() if ready.get(name) is not each
+            (monotonic(), each) for name, each in before.opened.items() if name not in kept
         ]
-        self.ready, self.missing = ready, missing
-        self.rows = {name: catalog.providers[name] for name in ready}
+        self.ready, self.missing = Ready(rows, self.open_one, kept), missing
+        if not self.lazily:
+            for name in rows:
+                self.ready[name]
 
     async def close_retired(self, longest_call: float) -> None:
         """Close what no call can need any more; `longest_call` in seconds."""
@@ -55,7 +90,7 @@ class Adapters:
 
     async def close(self) -> None:
         """Close every client."""
-        for adapter in (*self.ready.values(), *(each for _, each in self.retired)):
+        for adapter in (*self.ready.opened.values(), *(each for _, each in self.retired)):
             await adapter.close()
 
 
@@ -149,14 +184,22 @@ VERSIONED: Final = frozenset({"azure", "gemini", "vertex"})
 
 
 def open_adapters(
-    catalog: Catalog, *, connections: int, settings: WorkerSettings, clock: Clock
+    catalog: Catalog,
+    *,
+    connections: int,
+    settings: WorkerSettings,
+    clock: Clock,
+    lazily: bool = False,
 ) -> Adapters:
-    """Make a client for every provider that has an address and, if it wants one, a key."""
+    """Make a client for every provider that has an address and, if it wants one, a key.
+
+    `lazily`: make each with its first call.
+    """
 
     def open_one(provider: Provider) -> Adapter:
         return DIALECTS[provider.adapter](provider, connections, settings, clock)
 
-    adapters = Adapters({}, {}, open_one)
+    adapters = Adapters(Ready({}, open_one, {}), {}, open_one, lazily)
     adapters.renew(catalog)
     return adapters
 
