@@ -184,6 +184,15 @@ def test_near_its_cap_a_budget_sends_a_job_to_the_cheaper_route_that_can_take_it
     assert "$0.20 are kept for gpt-4.1-nano" in full["detail"]
 
 
+def test_the_cheaper_route_may_be_one_that_chooses_by_what_is_asked(openai: Api) -> None:
+    budget(openai, NANO_PER_USD, at_limit="downgrade", downgrade_to="cheap")
+    asked = submit(openai, job("Write a proof.", model="gpt-6.1-sol"), 202)
+    [(policy,)] = openai.sql("SELECT policy FROM jobs WHERE id = %s", asked["id"])
+    assert policy["candidates"][0] == "openai/gpt-6.1-sol"
+    assert policy["downgrades"]
+    assert "openai/gpt-6.1-sol" not in policy["downgrades"]
+
+
 def test_nobody_is_sent_to_what_is_dearer(openai: Api) -> None:
     budget(openai, NANO_PER_USD, at_limit="downgrade", downgrade_at=80, downgrade_to="gpt-4.1")
     asked = submit(openai, job(model="gpt-4.1-nano"), 202)
