@@ -34,32 +34,41 @@ or a JSON array of such objects. Exit codes: 0, 1 counters differ (--check), 2 i
 """
 Act = Callable[[Database], Awaitable[None]]
 
+AttemptId = Annotated[
+    str | None,
+    typer.Option("--attempt", metavar="ID", help="Correct this one, once; with both below."),
+]
+Cost = Annotated[
+    Decimal | None, typer.Option("--cost", parser=read_usd, metavar="USD", help="What it cost.")
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="How you know; it stays.")]
+UsageFile = Annotated[
+    Path | None,
+    typer.Option("--usage", metavar="FILE", help="Compare with a provider's totals."),
+]
+Apply = Annotated[
+    bool, typer.Option("--apply", help="Spread what is left of them over unknown bills.")
+]
+Excess = Annotated[bool, typer.Option("--excess", help="List calls that cost more than was held.")]
+Rebuild = Annotated[
+    bool, typer.Option("--rebuild", help="Count budgets and jobs again from the ledger.")
+]
+Check = Annotated[bool, typer.Option("--check", help="Only tell; 1 if they differ.")]
+
 app = typer.Typer()
 
 
 @app.command(epilog=EXAMPLES)
 def reconcile(  # noqa: PLR0913 - each is an option
     *,
-    attempt: Annotated[
-        str | None, typer.Option(metavar="ID", help="Correct this one, once; with both below.")
-    ] = None,
-    cost: Annotated[
-        Decimal | None, typer.Option(parser=read_usd, metavar="USD", help="What it cost.")
-    ] = None,
-    reason: Annotated[str | None, typer.Option(help="How you know; it stays.")] = None,
-    usage: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Compare with a provider's totals.")
-    ] = None,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Spread what is left of them over unknown bills.")
-    ] = False,
-    excess: Annotated[
-        bool, typer.Option("--excess", help="List calls that cost more than was held.")
-    ] = False,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Count budgets and jobs again from the ledger.")
-    ] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only tell; 1 if they differ.")] = False,
+    attempt: AttemptId = None,
+    cost: Cost = None,
+    reason: Reason = None,
+    usage: UsageFile = None,
+    apply: Apply = False,
+    excess: Excess = False,
+    rebuild: Rebuild = False,
+    check: Check = False,
     as_json: AsJson = False,
 ) -> None:
     """List the calls whose bill nobody knows, correct them, and hold all counters to the ledger."""
