@@ -8,8 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.jobs.schemas import Cost
 from api.quotes.reckon import Line, Sum
 from api.quotes.schemas import QuotedBudget
+from shared.db.budget_rows import BATCH_NAME
 from shared.db.budgets import Window, read_budgets, read_windows
-from shared.domain.budget import Budget, Payer, payers_of_call, payers_of_job
+from shared.domain.budget import (
+    AtLimit,
+    Budget,
+    Every,
+    Payer,
+    Scope,
+    payers_of_call,
+    payers_of_job,
+)
 
 
 @dataclass(slots=True)
@@ -46,8 +55,10 @@ async def budgets_of(
 
     `share`: these lines of all that there are.
     """
+    there = (await read_budgets(connection)).budgets
+    made = _of_new_batches(there, lines)
     by_payer: dict[Payer, list[Concerned]] = {}
-    for budget in (await read_budgets(connection)).budgets:
+    for budget in (*there, *made):
         by_payer.setdefault(budget.payer, []).append(Concerned(budget))
     if not by_payer:
         return []
@@ -56,8 +67,31 @@ async def budgets_of(
             for concerned in by_payer.get(payer, ()):
                 concerned.sum.add(line)
     found = [each for listed in by_payer.values() for each in listed if each.sum.lines]
-    windows = await read_windows(connection, [each.budget.id for each in found])
+    known = [each.budget.id for each in found if each.budget not in made]
+    windows = await read_windows(connection, known)
+    windows |= {each.id: Window(0, each.id, each.cap_nano, 0, 0) for each in made}
     return [each.read(windows[each.budget.id], share) for each in found]
+
+
+def _of_new_batches(there: Sequence[Budget], lines: Sequence[Line]) -> list[Budget]:
+    """The budgets that a submission of the lines would make."""
+    names = {(each.payer.tenant_id, each.name) for each in there}
+    made: dict[str, Budget] = {}
+    for line in lines:
+        tenant_id, batch, most = line.job.tenant_id, line.job.batch, line.asked.batch_max_nano
+        name = f"{BATCH_NAME}{batch}"
+        if batch is None or most is None or (tenant_id, name) in names:
+            continue
+        made[batch] = Budget(
+            id=name,
+            name=name,
+            payer=Payer(tenant_id, Scope.BATCH, batch),
+            cap_nano=most,
+            every=Every.TOTAL,
+            time_zone="UTC",
+            at_limit=AtLimit.REJECT,
+        )
+    return list(made.values())
 
 
 def _payers(line: Line) -> Iterator[Payer]:

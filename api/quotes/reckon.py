@@ -7,13 +7,14 @@ from typing import Final
 
 import orjson
 
+from api.jobs.schemas import JobSubmit
 from shared.catalog.deployments import Catalog, Deployment
 from shared.catalog.pricing import most_searches, price_of, worst_case
 from shared.catalog.tokens import least_inputs
 from shared.db.accept import NewJob
 from shared.db.answers import Measured
 from shared.db.reach import Reach
-from shared.domain.generation import GenerationRequest, Usage
+from shared.domain.generation import Usage
 from shared.routing.stored import StoredPolicy
 
 ENOUGH: Final = 5
@@ -27,6 +28,7 @@ class Line:
     """One line that would be accepted; money in nano-USD."""
 
     job: NewJob
+    asked: JobSubmit
     whom: tuple[Deployment, ...]
     """Who may take it, the first first."""
     expected_input: int
@@ -80,27 +82,28 @@ class Reckoner:
         default_factory=dict
     )
 
-    def lines(
-        self, jobs: Sequence[NewJob], requests: Sequence[GenerationRequest]
-    ) -> Iterator[Line | None]:
+    def lines(self, jobs: Sequence[NewJob], asked: Sequence[JobSubmit]) -> Iterator[Line | None]:
         """Each job as it may be billed for one call; None where nobody serves it.
 
-        `requests`: as they were asked, in the same order.
+        `asked`: what was asked for, in the same order.
         """
         listed = [self._whom(job) for job in jobs]
         models = [{each.model.id: each.model for each in whom} for whom in listed]
-        asked = [(n, model) for n, those in enumerate(models) for model in those.values()]
-        counts = least_inputs([requests[n] for n, _ in asked], [model for _, model in asked])
+        pairs = [(n, model) for n, those in enumerate(models) for model in those.values()]
+        counts = least_inputs([asked[n].request for n, _ in pairs], [model for _, model in pairs])
         least: list[dict[str, int]] = [{} for _ in jobs]
-        for (n, model), count in zip(asked, counts, strict=True):
+        for (n, model), count in zip(pairs, counts, strict=True):
             least[n][model.id] = count
-        for job, whom, input_tokens in zip(jobs, listed, least, strict=True):
-            yield self._line(job, whom, input_tokens) if whom else None
+        for job, wish, whom, input_tokens in zip(jobs, asked, listed, least, strict=True):
+            yield self._line(job, wish, whom, input_tokens) if whom else None
 
-    def _line(self, job: NewJob, whom: tuple[Deployment, ...], least: Mapping[str, int]) -> Line:
+    def _line(
+        self, job: NewJob, asked: JobSubmit, whom: tuple[Deployment, ...], least: Mapping[str, int]
+    ) -> Line:
         expected = self.expected(whom[0], job)
         return Line(
             job=job,
+            asked=asked,
             whom=whom,
             expected_input=expected.input_tokens,
             expected_output=expected.output_tokens,

@@ -157,9 +157,9 @@ def _reckon(
             read.reject(submission.line or 1, draft)
         else:
             taken.append((draft, submission))
-    requests = [submission.asked.request for _, submission in taken]
     lines = []
-    found = reckoner.lines([job for job, _ in taken], requests)
+    asked = [submission.asked for _, submission in taken]
+    found = reckoner.lines([job for job, _ in taken], asked)
     for (job, submission), line in zip(taken, found, strict=True):
         if line is not None:
             lines.append(line)

@@ -244,6 +244,19 @@ def test_budgets_that_are_concerned_say_whether_it_fits(api: Api) -> None:
     assert not any(each["fits"] for each in half["budgets"]), "all four have no room"
 
 
+def test_the_budget_that_a_batch_would_get_is_told_as_if_it_were_there(api: Api) -> None:
+    most = nano(quote(api, asked(batch="b"))["total"])[2]
+    wish = asked(batch="b", batch_max_cost=usd(most))
+    [one] = quote(api, wish)["budgets"]
+    [two] = quote(api, wish, wish)["budgets"]
+    assert (one["name"], one["scope"], one["at_limit"]) == ("batch:b", "batch", "reject")
+    assert (one["fits"], two["fits"], two["left"]["nano_usd"]) == (True, False, most)
+    with api.client() as client:
+        assert client.post("/api/v1/jobs", json=wish).status_code == 202
+    [there] = quote(api, wish)["budgets"]
+    assert there["name"] == one["name"]
+
+
 def usd(nano_usd: int) -> str:
     return f"{nano_usd // 10**9}.{nano_usd % 10**9:09d}"
 
