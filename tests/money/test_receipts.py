@@ -3,16 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from cli.receipts.save import of_job, save
 from shared.db.corrections import Correction, correct
 from shared.db.engine import Database
 from shared.db.receipts import Position, Subject, read_receipt
+from shared.domain.errors import UnavailableError
 from shared.domain.failure import FailureKind
 from shared.domain.job import JobState
 from tests.api.conftest import Api, api, job_body, served
@@ -165,3 +168,19 @@ def test_nobody_reads_anothers_receipt(api: Api) -> None:
             assert other.get(f"/api/v1/{path}/receipt").status_code == 404
     assert receipt(api, "batches/nothing").status_code == 404
     assert receipt(api, f"jobs/{job}", format="pdf").status_code in {400, 422}
+
+
+class BrokenOff:
+    """A server whose receipt ends before its last line."""
+
+    async def lines(self, path: str, headers: dict[str, str]) -> AsyncGenerator[str]:
+        assert path.endswith("/receipt?format=jsonl")
+        assert headers == {}
+        yield '{"attempt": "att_x"}'
+
+
+async def test_a_receipt_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "receipt.jsonl"
+    with pytest.raises(UnavailableError, match="broke off"):
+        await save(BrokenOff(), of_job("job_x"), out)  # type: ignore[arg-type]
+    assert not out.exists()

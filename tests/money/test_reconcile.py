@@ -16,6 +16,7 @@ from shared.db.corrections import (
 from shared.db.leave import Left, leave
 from shared.db.rebuild import Counter, Difference, differences, put_right
 from shared.db.release import Permit, due_jobs, release
+from shared.db.rollup import roll_up
 from shared.db.start import StartedAttempt
 from shared.domain.attempt import AttemptState
 from shared.domain.clock import SystemClock
@@ -109,11 +110,15 @@ async def test_what_nobody_knows_is_listed_and_corrected_once(life: Life) -> Non
     assert (await life.job(attempt.job_id)).cost_nano == 300
 
 
-async def test_the_sums_of_usage_hear_of_it(life: Life) -> None:
+async def test_the_sums_of_usage_follow(life: Life) -> None:
     attempt = await lost(life)
-    await corrected(life, said(attempt.attempt_id))
-    rows = await life.all("SELECT was, cost_nano FROM usage_pending ORDER BY id")
-    assert rows[-1] == (AttemptState.UNKNOWN, HOLD)
+    for cost in (HOLD, 300):
+        async with life.database.transaction() as connection:
+            assert await roll_up(connection) == 1
+        for grain in ("minutes", "days"):
+            rows = await life.all(f"SELECT calls, cost_nano FROM usage_{grain} WHERE calls <> 0")
+            assert rows == [(1, cost)]
+        await corrected(life, said(attempt.attempt_id))
 
 
 async def test_an_answer_without_a_bill_is_corrected_and_stays_answered(life: Life) -> None:
