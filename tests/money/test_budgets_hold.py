@@ -207,6 +207,7 @@ async def test_what_parks_waits_and_goes_on_when_the_cap_is_raised(mill: Payment
         await come_to(mill, project, {("succeeded", None): 12, ("queued", None): 8})
         await mill.raise_cap(project, 20 * DEAR)
         await come_to(mill, project, {("succeeded", None): 20})
+    assert await mill.spent(project) == 20 * DEAR
     await settled(mill)
 
 
