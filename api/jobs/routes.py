@@ -45,7 +45,7 @@ JobId = Annotated[str, Path(max_length=64, examples=["job_06gvp37aldqhh801vvaql8
     status_code=202,
     operation_id="submit_job",
     summary="Submit a job",
-    responses=error_responses(400, 409, 413, 422),
+    responses=error_responses(400, 402, 409, 413, 422),
     openapi_extra=body_of(JobSubmit, example=JOB_EXAMPLE),
 )
 async def submit_job(
@@ -78,7 +78,7 @@ async def submit_job(
     status_code=202,
     operation_id="submit_jobs",
     summary="Submit up to 1000 jobs, all or none",
-    responses=error_responses(400, 409, 413, 422),
+    responses=error_responses(400, 402, 409, 413, 422),
     openapi_extra=body_of(BulkLine, "application/x-ndjson", JOB_EXAMPLE),
 )
 async def submit_jobs(request: Request, parts: AnyParts, caller: Writer) -> BulkAccepted:
