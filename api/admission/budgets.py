@@ -154,7 +154,7 @@ async def require_room(connection: AsyncConnection, book: Book, claims: Sequence
 
 
 def told(short: Short, until: datetime | None) -> str:
-    """Why there is no room, in a sentence; of a budget over all tenants no amount: others spent it.
+    """Why there is no room, in a sentence that tells a tenant nothing of a budget over all tenants.
 
     `until`: when its window turns; None: never.
     """
@@ -163,8 +163,8 @@ def told(short: Short, until: datetime | None) -> str:
     turns = _way_out(short, until)
     if budget.payer.tenant_id is None:
         return (
-            f"{budget.name!r}, a budget of this installation over all tenants, has no room: "
-            f"{needed}; {turns}, or have its operator raise the cap"
+            f"a budget of this installation over all tenants has no room: {needed}; {turns}, or "
+            "have its operator raise the cap"
         )
     kept = kept_nano(budget)
     rest = f", {show_usd(kept)} are kept for {budget.downgrade_to}" if kept else ""

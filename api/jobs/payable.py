@@ -18,13 +18,13 @@ from shared.domain.clock import SystemClock
 class BudgetWait(BaseModel):
     """The budget that has no room for a job; amounts of the window of this moment."""
 
-    name: str
+    name: str | None
+    """None of a budget over all tenants, as the amounts are: others spent them, too."""
     at_limit: AtLimit
     """reject: it waits only while what is held may come back."""
     needed: Cost
     """What its cheapest call may cost."""
     cap: Cost | None = None
-    """These are None of a budget over all tenants: others spent it, too."""
     spent: Cost | None = None
     held: Cost | None = None
     left: Cost | None = None
@@ -34,8 +34,9 @@ class BudgetWait(BaseModel):
     def of(cls, short: Short) -> "BudgetWait":
         """As far as a tenant may see it."""
         budget, window = short.budget, short.window
-        wait = cls(name=budget.name, at_limit=budget.at_limit, needed=Cost.of(short.needed_nano))
+        wait = cls(name=None, at_limit=budget.at_limit, needed=Cost.of(short.needed_nano))
         if budget.payer.tenant_id is not None:
+            wait.name = budget.name
             wait.cap, wait.left = Cost.of(window.cap_nano), Cost.of(window.left_nano)
             wait.spent, wait.held = Cost.of(window.spent_nano), Cost.of(window.held_nano)
         return wait
