@@ -28,7 +28,7 @@ CALLS_A_ROW: Final = 2
 REPEATS: Final = 12
 MS: Final = 1000
 COLUMNS: Final = """
-at, tenant_id, project, key_id, tags, provider, model, route, outcome, calls, input_tokens,
+words, at, tenant_id, project, key_id, tags, provider, model, route, outcome, calls, input_tokens,
 cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano, saved_nano, latencies
 """
 TENANT_ROWS: Final = """
@@ -38,7 +38,8 @@ INSERT INTO tenants (id, name) SELECT 'ten_' || n, 'tenant ' || n FROM generate_
 # its key and tag, a model its provider.
 FILL: Final = f"""
 INSERT INTO usage_minutes ({COLUMNS})
-SELECT date_trunc('minute', timestamptz '{{start}}' + n * interval '{{days}} days' / {{rows}}),
+SELECT md5(concat(n / 7 % 5, ' ', n / 13 % 10, ' ', greatest(n / 17 % 6, 3)))::uuid,
+    date_trunc('minute', timestamptz '{{start}}' + n * interval '{{days}} days' / {{rows}}),
     'ten_' || n % 20, 'project ' || n / 7 % 5, 'key_' || n / 7 % 5, ARRAY['tag ' || n / 7 % 5],
     'provider ' || n / 13 % 10 % 3, 'model ' || n / 13 % 10, 'model ' || n / 13 % 10,
     (ARRAY['answered', 'answered', 'answered', 'answered', 'refused:rate_limited', 'unknown'])
@@ -49,10 +50,10 @@ ON CONFLICT DO NOTHING
 """
 BY_DAY: Final = f"""
 INSERT INTO usage_days ({COLUMNS})
-SELECT date_trunc('day', at, 'UTC'), tenant_id, project, key_id, tags, provider, model, route,
-    outcome, sum(calls), sum(input_tokens), sum(cached_tokens), 0, sum(output_tokens), 0,
+SELECT words, date_trunc('day', at, 'UTC'), tenant_id, project, key_id, tags, provider, model,
+    route, outcome, sum(calls), sum(input_tokens), sum(cached_tokens), 0, sum(output_tokens), 0,
     sum(cost_nano), sum(saved_nano), max(latencies)
-FROM usage_minutes GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+FROM usage_minutes GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 """
 UNGUARDED: Final = "SET session_replication_role = replica"
 """Jobs that have ended are made by no move."""

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
+import orjson
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,8 +59,11 @@ SUMS: Final = ("calls", *TOKENS, "cost_nano", "saved_nano")
 WORDS: Final = ("tenant_id", "project", "key_id", "provider", "model", "route", "outcome")
 GRAINS: Final = ("minute", "day")
 KEY: Final = ("at", *WORDS, "tags")
+ROW: Final = ("at", "tenant_id", "words")
+"""What is unique: a digest stands for all words but the tenant."""
 # Arrays of arrays must be of one length: tags and latencies come as text, and are cast.
-COLUMNS: Final = (*KEY, *SUMS, "latencies")
+COLUMNS: Final = (*KEY, "words", *SUMS, "latencies")
+CASTS: Final = {"tags": "text[]", "words": "uuid", "latencies": "bigint[]"}
 KINDS: Final = {"at": "timestamptz", **dict.fromkeys(SUMS, "bigint")}
 
 
@@ -68,9 +73,9 @@ def _add(grain: str) -> TextClause:
     added = ", ".join(f"{name} = old.{name} + excluded.{name}" for name in SUMS)
     return text(f"""
 INSERT INTO usage_{grain}s AS old ({", ".join(COLUMNS)})
-SELECT {", ".join((*KEY[:-1], "tags::text[]", *SUMS, "latencies::bigint[]"))}
+SELECT {", ".join(f"CAST({name} AS {CASTS[name]})" if name in CASTS else name for name in COLUMNS)}
 FROM unnest({given}) AS given({", ".join(COLUMNS)})
-ON CONFLICT ({", ".join(KEY)})
+ON CONFLICT ({", ".join(ROW)})
 DO UPDATE SET {added}, latencies = ARRAY(
     SELECT coalesce(kept, 0) + coalesce(new, 0)
     FROM unnest(old.latencies, excluded.latencies) WITH ORDINALITY AS pair(kept, new, place)
@@ -94,6 +99,10 @@ class Key(NamedTuple):
     route: str
     outcome: str
     tags: tuple[str, ...]
+
+    def words(self) -> str:
+        """The digest, in hexadecimal; an index takes no words of any length."""
+        return blake2b(orjson.dumps(self[2:]), digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)
@@ -182,6 +191,7 @@ def _columns(found: dict[Key, Sum]) -> dict[str, list[Any]]:
         name: [getattr(key, name) for key in found] for name in KEY[:-1]
     }
     columns["tags"] = [_array(key.tags) for key in found]
+    columns["words"] = [key.words() for key in found]
     for name in SUMS:
         columns[name] = [each.sums[name] for each in found.values()]
     columns["latencies"] = ["{" + ",".join(map(str, s.latencies)) + "}" for s in found.values()]

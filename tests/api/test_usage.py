@@ -19,11 +19,11 @@ YESTERDAY = TODAY - timedelta(days=1)
 USAGE = "/api/v1/usage"
 FROM_HERE = {name: os.environ[name] for name in FROM_OUTSIDE if name in os.environ}
 ADD = """
-INSERT INTO usage_{grain}s (at, tenant_id, project, key_id, tags, provider, model, route, outcome,
-    calls, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
-    cost_nano, saved_nano, latencies)
-SELECT date_trunc('{grain}', %s::timestamptz, 'UTC'), id, '', '', '{{}}', %s, %s, %s, %s,
-    %s, %s, %s, 0, %s, 0, %s, %s, '{{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,10}}'
+INSERT INTO usage_{grain}s (at, tenant_id, words, project, key_id, tags, provider, model, route,
+    outcome, calls, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+    reasoning_tokens, cost_nano, saved_nano, latencies)
+SELECT date_trunc('{grain}', %s::timestamptz, 'UTC'), id, gen_random_uuid(), '', '', '{{}}',
+    %s, %s, %s, %s, %s, %s, %s, 0, %s, 0, %s, %s, '{{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,10}}'
 FROM tenants WHERE name = %s
 """
 

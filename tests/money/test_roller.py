@@ -1,12 +1,16 @@
 """Usage is summed up once for each call: late, killed, corrected, or with its job gone."""
 
 import asyncio
+import random
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
+from cli.stack.servers import Servers
+from shared.db.migrate import migrate
 from shared.db.prune import Part, prune
 from shared.db.rollup import roll_up
 from shared.db.start import StartedAttempt
@@ -186,9 +190,37 @@ async def test_a_job_is_pruned_with_its_calls_in_the_sums(life: Life) -> None:
 
 
 async def test_odd_words_of_callers_are_kept_as_they_are(life: Life) -> None:
-    odd = replace(new_job(), tags=('a"b', "c\\d", "{e,f}", ""), project="p")
+    long = "".join(random.Random(3).choices([chr(n) for n in range(0x10000, 0x20000)], k=64))
+    odd = replace(
+        new_job(), tags=('a"b', "c\\d", "{e,f}", "", *map(long.replace, long, "12345678"))
+    )
     [attempt] = await life.started(odd)
     await life.leave(answered(attempt))
     await rolled(life)
     row = await life.one("SELECT tags FROM usage_days")
     assert row.tags == sorted(odd.tags or ())
+
+
+OLD_CALLS = """
+SET session_replication_role = replica;
+INSERT INTO attempts (id, job_id, tenant_id, epoch, deployment, queue, state, permit_tokens,
+                      hold_nano, sent_at)
+SELECT 'att_' || state, 'job_' || state, 'ten_a', 1, 'openai/gpt-4.1', 'openai', state, 1, 9,
+       CASE WHEN state NOT IN ('planned', 'returned') THEN now() END
+FROM unnest(ARRAY['planned', 'returned', 'sent', 'answered', 'refused', 'unknown']) AS state
+"""
+
+
+def test_calls_that_ended_before_there_were_sums_are_to_be_summed_up(servers: Servers) -> None:
+    url = servers.create_database("before_usage")
+    try:
+        migrate(url, "0004")
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(OLD_CALLS)
+            migrate(url)
+            rows = connection.execute(
+                "SELECT attempt_id, was, cost_nano FROM usage_pending ORDER BY attempt_id"
+            ).fetchall()
+    finally:
+        servers.drop_database("before_usage")
+    assert rows == [(f"att_{state}", "sent", 0) for state in ("answered", "refused", "unknown")]

@@ -91,6 +91,8 @@ CREATE TABLE usage_{every}s (
     project text COLLATE "C" NOT NULL,
     key_id text COLLATE "C" NOT NULL,
     tags text[] COLLATE "C" NOT NULL,
+    -- A digest of all words but the tenant: they may be longer than an index takes.
+    words uuid NOT NULL,
     provider text COLLATE "C" NOT NULL,
     model text COLLATE "C" NOT NULL,
     route text COLLATE "C" NOT NULL,
@@ -105,7 +107,7 @@ CREATE TABLE usage_{every}s (
     saved_nano bigint NOT NULL,
     -- Calls by latency: bucket n holds those of less than 2^(n/2) ms.
     latencies bigint[] NOT NULL,
-    PRIMARY KEY (at, tenant_id, project, key_id, tags, provider, model, route, outcome)
+    PRIMARY KEY (at, tenant_id, words)
 );
 CREATE INDEX usage_{every}s_of_tenant ON usage_{every}s (tenant_id, at);
 """
@@ -116,6 +118,13 @@ INDEXES = {
     "ledger_flagged": "ON ledger (attempt_id) WHERE flagged",
     "ledger_excess": "ON ledger (attempt_id) WHERE kind = 'settle' AND spent_nano + held_nano > 0",
 }
+
+# Calls of before count, too.
+BACKFILL = """
+INSERT INTO usage_pending (attempt_id, was, cost_nano)
+SELECT id, 'sent', 0 FROM attempts
+WHERE state IN ('answered', 'refused', 'failed', 'unknown') AND sent_at IS NOT NULL
+"""
 
 MADE_LAST_FIRST = (
     "usage_days", "usage_minutes", "usage_pending", "budget_alerts", "budget_windows",
@@ -131,6 +140,7 @@ def upgrade() -> None:
     op.execute(TABLES)
     for every in EVERY:
         op.execute(SUMS.format(every=every))
+    op.execute(BACKFILL)
     for name, place in INDEXES.items():
         op.execute(f"CREATE INDEX {name} {place}")
 
