@@ -36,16 +36,18 @@ demo: setup ## Answer the example prompts on a local stack, without a key
 up: setup ## Start the local stack and keep it running
 	@$(BIN)/promptmill up
 
-# What measures rates by the clock runs alone; the rest three files at a time: it mostly waits.
-ALONE := tests/meters tests/quota
-IN_PAIRS := -n 3 --dist loadfile
+# What measures by the clock how much of a quota is used runs alone; the rest three files at a
+# time, as it mostly waits, the longest first (tests/conftest.py).
+ALONE := tests/meters/test_strict_provider.py \
+	$(addprefix tests/quota/test_,quota.py rules.py turns.py without_redis.py)
+TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup ## Run the tests; ARGS are pytest's
 ifdef ARGS
 	@$(BIN)/python -m pytest -q $(ARGS)
 else
 	@failed=0; \
-	$(BIN)/python -m pytest -q $(IN_PAIRS) $(addprefix --ignore=,$(ALONE)) || failed=1; \
+	$(BIN)/python -m pytest -q $(TOGETHER) $(addprefix --ignore=,$(ALONE)) || failed=1; \
 	$(BIN)/python -m pytest -q $(ALONE) || failed=1; \
 	exit $$failed
 endif

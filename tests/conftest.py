@@ -15,6 +15,13 @@ from tests.environment import environment
 from tests.life import WORKER, Life
 
 NUMBERS = count()
+LONGEST = ("tests/walk/", "tests/faults/", "tests/money/", "tests/deploy/")
+"""Rooms whose files take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest go first: of several processes none is left alone with them in the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")
