@@ -113,7 +113,6 @@ class Mill:
     async def start_worker(
         self, *, queues: str = "openai,simulator,upkeep", slots: int = 200, **environ: str
     ) -> subprocess.Popen[bytes]:
-        known = (await self.life.one("SELECT count(*) AS n FROM workers")).n
         name = f"worker{len(self.workers)}"
         argv = ["celery", "-q", "-A", "worker.main", "worker", "-P", "custom", "-l", "WARNING"]
         worker = self.spawn(
@@ -123,12 +122,17 @@ class Mill:
 
         async def registered() -> bool:
             ended = worker.poll() is not None
-            now = (await self.life.one("SELECT count(*) AS n FROM workers")).n
-            assert now > known or not ended, self.log(name)
-            return bool(now > known)
+            known = "SELECT count(*) AS n FROM workers WHERE pid = :pid"
+            there = (await self.life.one(known, pid=worker.pid)).n > 0
+            assert there or not ended, self.log(name)
+            return bool(there)
 
         await eventually("the worker registers", registered)
         return worker
+
+    async def start_workers(self, number: int, *, slots: int) -> None:
+        """So many at once: while one reads its modules, another can."""
+        await asyncio.gather(*(self.start_worker(slots=slots) for _ in range(number)))
 
     async def start_isolated(self) -> subprocess.Popen[bytes]:
         return await self.start_worker(queues="isolated", slots=4)

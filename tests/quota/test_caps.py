@@ -60,8 +60,7 @@ async def test_caps_hold_over_routes_and_workers_and_slow_nobody_else(
             for key_id in ("key_slow", "key_other"):
                 jobs = {"tenant_id": "ten_b", "key_id": key_id}
                 accepted += await mill.submit(EACH, route=route, **jobs)
-        for _ in range(2):
-            await mill.start_worker(slots=40)
+        await mill.start_workers(2, slots=40)
         assert (await mill.all_final())["succeeded"] == len(accepted)
         capped = await in_flight(mill, "jobs.tenant_id = 'ten_a'")
         slow = await in_flight(mill, "jobs.key_id = 'key_slow'")

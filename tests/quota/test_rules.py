@@ -80,8 +80,7 @@ async def _use_up(database_url: str, redis_url: str, rules: Sequence[Rule]) -> M
         for rule in rules:
             naive = await naive_refusals(mill, rule, rule.jobs * 5 // 4)
             assert naive or "output_tokens" in rule.limits, rule
-        for _ in range(WORKERS):
-            await mill.start_worker(slots=SLOTS)
+        await mill.start_workers(WORKERS, slots=SLOTS)
         accepted = [
             each for rule in rules for each in await rule.submit(mill, (WINDOWS + 1) * rule.jobs)
         ]

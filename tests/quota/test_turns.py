@@ -39,8 +39,7 @@ async def test_tenants_with_equal_backlogs_share_a_quota_by_weight(
     async with limited_mill(database_url, redis_url, Limits(tokens=20_000, margin=WIDE)) as mill:
         await set_weights(mill)
         accepted = await submit_for_each(mill, dict.fromkeys(SIZES, BACKLOG))
-        for _ in range(2):
-            await mill.start_worker(slots=100)
+        await mill.start_workers(2, slots=100)
         assert (await mill.all_final())["succeeded"] == len(accepted)
         shares = off_from_weights(await arrivals(mill))
         assert all(off < 0.05 for _, off in shares.values()), shares
@@ -52,8 +51,7 @@ async def test_an_interactive_job_overtakes_a_deep_bulk_backlog(
 ) -> None:
     async with limited_mill(database_url, redis_url, Limits(requests=200, margin=WIDE)) as mill:
         accepted = await mill.submit(200, lane=Lane.BULK)
-        for _ in range(2):
-            await mill.start_worker(slots=50)
+        await mill.start_workers(2, slots=50)
         await mill.in_state("succeeded", 20)
         urgent = await mill.submit(1, lane=Lane.INTERACTIVE)
         assert (await mill.all_final())["succeeded"] == 201
@@ -72,8 +70,7 @@ async def test_the_next_dispatcher_spends_only_what_the_dead_one_left(
     database_url: str, redis_url: str
 ) -> None:
     async with limited_mill(database_url, redis_url, Limits(requests=250, margin=WIDE)) as mill:
-        for _ in range(2):
-            await mill.start_worker(slots=50)
+        await mill.start_workers(2, slots=50)
         accepted = await mill.submit(400)
         await mill.in_state("succeeded", 150)
         holder = await mill.holder()

@@ -54,8 +54,7 @@ async def test_the_meters_memory_comes_back_before_the_first_grant(
     servers: Servers, database_url: str, redis_url: str, fault: Fault
 ) -> None:
     async with limited_mill(database_url, redis_url, LIMITS) as mill:
-        for _ in range(2):
-            await mill.start_worker(slots=50)
+        await mill.start_workers(2, slots=50)
         accepted = await mill.submit(JOBS)
         await mill.in_state("succeeded", JOBS // 3)
         accepted += await fault(mill, servers, redis_url)
