@@ -102,7 +102,7 @@ def _after(given: str | None, groups: int) -> list[str] | None:
         datetime.fromisoformat(place[0])
     except (ValueError, IndexError):
         place = []
-    if len(place) != groups + 1:
+    if len(place) != groups + 1 or any("\0" in each for each in place):
         message = "after: give what the last reply has in `next`, and ask the same otherwise"
         raise InvalidRequestError(message, field="after")
     return place

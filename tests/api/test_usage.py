@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from api.usage.schemas import UsageQuery
 from shared.domain.clock import SystemClock
+from shared.domain.usage import Dimension
 from shared.security.keys import Scope
 from tests.api.conftest import ROOT, Api, hire, make_key
 from tests.environment import FROM_OUTSIDE
@@ -123,6 +126,7 @@ async def test_only_an_operator_sees_others(api: Api) -> None:
         ({"from": "2026-03-02T00:00:00Z", "to": "2026-03-01T00:00:00Z"}, "to"),
         ({"from": "2026-03-02T00:00:00"}, "from"),
         ({"after": "bm90aGluZw"}, "after"),
+        ({"after": "WyIyMDI2LTAxLTAxIiwgIlx1MDAwMCJd", "group_by": "model"}, "after"),
         ({"limit": 0}, "limit"),
         ({"from": "2001-01-01T00:00:00Z", "every": "hour"}, "from"),
         ({"from": "2001-01-01T00:00:00Z", "time_zone": "Europe/Berlin"}, "from"),
@@ -221,3 +225,13 @@ def test_a_mistake_is_one_line_that_names_the_option(
     assert (refused.returncode, refused.stdout) == (2, "")
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_table_of_parameters_is_that_of_the_query() -> None:
+    paper = (ROOT / "docs" / "money.md").read_text().split("## Usage")[1]
+    rows = paper.split("| parameter | says |\n")[1].split("\n\n")[0].splitlines()[1:]
+    told = [name for row in rows for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])]
+    real = [field.alias or name for name, field in UsageQuery.model_fields.items()]
+    assert sorted(told) == sorted(real)
+    groups = re.findall(r"`([a-z]+)`", next(row for row in rows if "`group_by`" in row))
+    assert set(groups) - {"group_by"} == set(Dimension)
