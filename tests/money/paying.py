@@ -78,27 +78,30 @@ class Call:
     model: str = "gpt-4.1-mini"
     max_tokens: int = MAX_TOKENS
     stream: bool = False
+    kept: str = ""
+    """A system prompt that Anthropic is asked to keep: others keep what they like."""
 
     def job(self, *candidates: str, **changes: Any) -> NewJob:
         """The job, at these deployments in their order or else at those of its model.
 
         Its input is counted as the API counts it: for the model that counts most.
         """
-        message = Message(role=Role.USER, content=self.prompt)
-        body = {
-            "model": self.model,
-            "messages": [{"role": message.role, "content": message.content}],
-            "max_tokens": self.max_tokens,
-            "stream": self.stream,
-        }
+        messages = [Message(role=Role.USER, content=self.prompt)]
+        body: dict[str, Any] = {"max_tokens": self.max_tokens, "stream": self.stream}
+        if self.kept:
+            messages.insert(0, Message(role=Role.SYSTEM, content=self.kept))
+            body["prompt_cache"] = "5m"
+        body["messages"] = [{"role": each.role, "content": each.content} for each in messages]
         counted = max(
-            count_input(GenerationRequest(model=name, messages=(message,)), CATALOG.models[name])
+            count_input(
+                GenerationRequest(model=name, messages=tuple(messages)), CATALOG.models[name]
+            )
             for name in {each.partition("/")[2] for each in candidates} or {self.model}
         )
         whole = {"route": self.model, "input_tokens": counted, "max_tokens": self.max_tokens}
         if candidates:
             whole |= {"policy": policy(*candidates), "route": f"{self.model}{PLAN_MARK}test"}
-        return new_job(**{"request": json.dumps(body), **whole, **changes})
+        return new_job(**{"request": json.dumps({"model": self.model, **body}), **whole, **changes})
 
 
 def catalog_of(url: str) -> str:

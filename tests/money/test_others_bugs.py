@@ -142,31 +142,37 @@ async def test_a_stream_that_is_cut_never_reaches_the_fallback(
     assert await payments.spent(project) == total(attempts)
 
 
-# Nano-USD per token, from the providers' lists: new input, cached input, output.
+# Nano-USD per token, from the providers' lists: new input, read from a cache, written, output.
 CACHING: Final = {
-    GEMINI: (750, 75, 3750),
-    MINI: (400, 100, 1600),
-    "xai/grok-4.7": (2000, 500, 6000),
+    SONNET: (2000, 100, 2500, 10_000),
+    GEMINI: (750, 75, 750, 3750),
+    MINI: (400, 100, 400, 1600),
+    "xai/grok-4.7": (2000, 500, 2000, 6000),
 }
 
 
 async def test_cached_tokens_are_billed_twice(payments: Payments) -> None:
-    """Elsewhere what was cached was billed as new input and as cached: 0.76 $ for 0.18 $.
+    """Elsewhere what was cached was billed as new input, too: 0.76 $ for 0.18 $, 0.09 $ for 0.05 $.
 
-    Here the second of two calls of the same beginning pays each token once, by its kind.
+    Here both calls of the same long beginning pay for each token once, by its kind.
     """
     accepted: list[str] = []
-    for _ in range(2):
-        accepted = await payments.accept(*(Call(LONG).job(each) for each in CACHING))
+    for number in range(2):
+        why = f"Why? {number}"
+        calls = {each: Call(LONG + why) for each in CACHING} | {SONNET: Call(why, kept=LONG)}
+        accepted += await payments.accept(*(call.job(each) for each, call in calls.items()))
         await payments.mill.all_final()
     attempts, bills = await payments.attempts_of(*accepted), payments.bills()
-    assert {attempt.deployment for attempt in attempts} == set(CACHING)
+    assert {each.error for each in attempts} == {None}
+    read = {each.deployment for each in attempts if each.usage["cached_tokens"] >= 1024}
+    assert read == set(CACHING)
+    assert any(each.usage["cache_write_tokens"] >= 1024 for each in attempts), "Anthropic writes"
     for attempt in attempts:
-        usage, (new, cached, output) = attempt.usage, CACHING[attempt.deployment]
-        assert usage["input_tokens"] > usage["cached_tokens"] >= 1024, attempt
-        assert 0 < usage["output_tokens"] <= MAX_TOKENS
-        exact = (usage["input_tokens"] - usage["cached_tokens"]) * new
-        exact += usage["cached_tokens"] * cached + usage["output_tokens"] * output
+        usage, (new, cached, written, output) = attempt.usage, CACHING[attempt.deployment]
+        fresh = usage["input_tokens"] - usage["cached_tokens"] - usage["cache_write_tokens"]
+        assert fresh > 0, attempt
+        exact = fresh * new + usage["cached_tokens"] * cached
+        exact += usage["cache_write_tokens"] * written + usage["output_tokens"] * output
         assert attempt.cost_nano == exact == bills[attempt.id]
 
 
