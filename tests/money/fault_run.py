@@ -9,20 +9,22 @@ import asyncio
 import random
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cli.stack.servers import Servers
 from shared.db.accept import NewJob
+from shared.db.corrections import list_excess, list_flagged
 from shared.db.migrate import migrate
+from shared.db.rebuild import differences
 from shared.domain.budget import AtLimit, Every, Payer, Scope
-from shared.domain.money import show_usd
 from tests.databases import TEMPLATE, own_database
 from tests.invariants import flagged_attempts
 from tests.life import TENANT
 from tests.mill import eventually, seeded
 from tests.money.paying import DEPLOYMENTS, Call, Payments, hold_of, paying_mill
 from tests.money.replay import replay
+from tests.money.report import Report
 
 FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"status": 500},
@@ -48,6 +50,8 @@ PARKED: Final = "all calls of ten_a"
 DEAREST: Final = 400_000
 """Nano-USD; no call of a run may cost more, but those of jobs that may be searched for."""
 LOOK: Final = 0.25
+PATIENCE: Final = 300.0
+"""Seconds beside those of the jobs: a busy machine starts workers slowly."""
 PARKING: Final = """
 SELECT cap_nano,
     (SELECT coalesce(sum(held_nano), 0)::bigint FROM budget_windows WHERE budget_id = :name)
@@ -57,55 +61,6 @@ FROM budgets WHERE id = :name
 """
 SEARCHES: Final = "perplexity/sonar"
 """It reads the pages that it finds: its worst case is a multiple of the others'."""
-
-
-@dataclass(slots=True)
-class Report:
-    """The books of a run at rest; nano-USD."""
-
-    jobs: int
-    states: dict[str, int]
-    calls: int = 0
-    failed: int = 0
-    asked: set[str] = field(default_factory=set)
-    """The deployments that were called."""
-    known: int = 0
-    """What we booked for the calls whose cost we know."""
-    billed: int = 0
-    """What the providers billed for the same calls."""
-    unknown: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Attempts whose cost nobody told us: what they are charged, and the bill."""
-    excess: dict[str, int] = field(default_factory=dict)
-    """Attempts that cost more than was held, and by how much."""
-    admissions: int = 0
-    bound: int = 0
-    """How often the parking budget was full."""
-    killed: int = 0
-    left: int = 0
-
-    @property
-    def difference(self) -> int:
-        """Of what is known; 0, or the books are wrong."""
-        return self.known - self.billed
-
-    def __str__(self) -> str:
-        """For people."""
-        charged = sum(charge for charge, _ in self.unknown.values())
-        real = sum(bill for _, bill in self.unknown.values())
-        ends = ", ".join(f"{number} {state}" for state, number in sorted(self.states.items()))
-        lines = {
-            "jobs": f"{self.jobs}: {ends}",
-            "calls": f"{self.calls}, of which {self.failed} failed",
-            "disturbed": f"{self.killed} workers killed, {self.left} clients left",
-            "caps": f"{self.admissions} admissions within them; one was reached {self.bound} times",
-            "unknown": f"{len(self.unknown)} calls, charged {show_usd(charged)}, the most that they"
-            f" can cost; billed {show_usd(real)}",
-            "excess": f"{len(self.excess)} calls cost more than was held, and block new ones",
-            "ledger": f"{self.known} nano-USD, {show_usd(self.known)}: calls of known cost",
-            "providers": f"{self.billed} nano-USD, {show_usd(self.billed)}: their bill for these",
-            "difference": f"{self.difference} nano-USD",
-        }
-        return "\n".join(f"{name:<10}  {line}" for name, line in lines.items())
 
 
 @dataclass(slots=True)
@@ -130,7 +85,7 @@ class FaultRun:
             await self.payments.accept(*(job for job in jobs if job.tenant_id == tenant_id))
         disturbing = asyncio.gather(self._kill(), self._leave(), self._raise_caps())
         try:
-            await mill.all_final(within=120 + self.jobs / 5)
+            await mill.all_final(within=PATIENCE + self.jobs / 5)
         finally:
             disturbing.cancel()
             with suppress(asyncio.CancelledError):
@@ -180,7 +135,7 @@ class FaultRun:
                 waiting = sum(states[each] for each in ("queued", "scheduled", "running"))
                 return self.jobs - waiting >= share * self.jobs
 
-            await eventually("the run goes on", far_enough, within=120 + self.jobs / 5)
+            await eventually("the run goes on", far_enough, within=PATIENCE + self.jobs / 5)
             alive = [worker for worker in mill.workers if worker.poll() is None]
             victim = self.dice.choice(alive)
             victim.kill()
@@ -261,7 +216,18 @@ class FaultRun:
             report.billed += bill
             if attempt.cost_nano > attempt.hold_nano:
                 report.excess[attempt.id] = attempt.cost_nano - attempt.hold_nano
+        await self._check_lists(report)
         return report
+
+    async def _check_lists(self, report: Report) -> None:
+        """What `promptmill reconcile` tells is what was found from outside."""
+        database, limit = self.payments.mill.database, report.calls + 1
+        assert [each async for each in differences(database)] == []
+        async with database.transaction() as connection:
+            flagged = await list_flagged(connection, limit=limit)
+            excess = await list_excess(connection, limit=limit)
+        assert {row.id for row in flagged} == report.unknown.keys()
+        assert {row.id: row.excess_nano for row in excess} == report.excess
 
 
 async def fault_run(database_url: str, redis_url: str, jobs: int) -> Report:

@@ -8,7 +8,7 @@ from tests.money.paying import DEPLOYMENTS
 JOBS = 150
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(500)
 async def test_the_ledger_is_the_bill_whatever_fails(database_url: str, redis_url: str) -> None:
     report = await fault_run(database_url, redis_url, JOBS)
     assert (report.known, report.difference) == (report.billed, 0)
