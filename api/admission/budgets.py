@@ -7,11 +7,11 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.admission.book import Book, Counted
 from shared.catalog.deployments import Deployment
+from shared.db.book import Book, Counted
 from shared.db.budgets import Window, read_windows
 from shared.db.explain import ends_at
-from shared.domain.budget import AtLimit, Budget, Every
+from shared.domain.budget import AtLimit, Budget
 from shared.domain.clock import SystemClock
 from shared.domain.errors import BudgetExceededError
 from shared.domain.money import show_usd
@@ -166,32 +166,19 @@ def told(short: Short, until: datetime | None) -> str:
             f"a budget of this installation over all tenants has no room: {needed}; {turns}, or "
             "have its operator raise the cap"
         )
-    kept = kept_nano(budget)
+    kept = budget.kept_nano
     rest = f", {show_usd(kept)} are kept for {budget.downgrade_to}" if kept else ""
     return (
-        f"budget {budget.name!r} of {sum_of(budget)} has no room: {show_usd(window.spent_nano)} "
+        f"budget {budget.name!r} of {budget.in_words} has no room: {show_usd(window.spent_nano)} "
         f"are spent and {show_usd(window.held_nano)} held{rest}, and {needed}; {turns}, or raise "
         "its cap"
     )
 
 
 def _way_out(short: Short, until: datetime | None) -> str:
-    if short.needed_nano > short.budget.cap_nano - kept_nano(short.budget):
+    if short.needed_nano > short.budget.cap_nano - short.budget.kept_nano:
         return "that fits in none of its windows: lower max_tokens"
     return f"it resets at {_rfc3339(until)}" if until else "it never resets"
-
-
-def sum_of(budget: Budget) -> str:
-    """Its cap and window in words."""
-    length = "in all" if budget.every is Every.TOTAL else f"a {budget.every}"
-    return f"{show_usd(budget.cap_nano)} {length}"
-
-
-def kept_nano(budget: Budget) -> int:
-    """The part of its cap that only the cheaper route may use."""
-    if budget.at_limit is not AtLimit.DOWNGRADE or budget.downgrade_at is None:
-        return 0
-    return budget.cap_nano * (100 - budget.downgrade_at) // 100
 
 
 def _spent_up(budget: Budget, window: Window, cost: int) -> bool:
@@ -199,7 +186,7 @@ def _spent_up(budget: Budget, window: Window, cost: int) -> bool:
 
 
 def _full(budget: Budget, window: Window, cost: int) -> bool:
-    return cost > window.left_nano - kept_nano(budget)
+    return cost > window.left_nano - budget.kept_nano
 
 
 def _at_cap(_: Budget, window: Window, cost: int) -> bool:

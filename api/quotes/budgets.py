@@ -1,24 +1,17 @@
 """What budgets leave for the lines of a quote."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.jobs.schemas import Cost
 from api.quotes.reckon import Line, Sum
 from api.quotes.schemas import QuotedBudget
+from shared.db.book import Book
 from shared.db.budget_rows import BATCH_NAME
 from shared.db.budgets import Window, read_budgets, read_windows
-from shared.domain.budget import (
-    AtLimit,
-    Budget,
-    Every,
-    Payer,
-    Scope,
-    payers_of_call,
-    payers_of_job,
-)
+from shared.domain.budget import AtLimit, Budget, Every, Payer, Scope
 
 
 @dataclass(slots=True)
@@ -55,18 +48,14 @@ async def budgets_of(
 
     `share`: these lines of all that there are.
     """
-    there = (await read_budgets(connection)).budgets
-    made = _of_new_batches(there, lines)
-    by_payer: dict[Payer, list[Concerned]] = {}
-    for budget in (*there, *made):
-        by_payer.setdefault(budget.payer, []).append(Concerned(budget))
-    if not by_payer:
-        return []
+    listed = await read_budgets(connection)
+    made = _of_new_batches(listed.budgets, lines)
+    book = Book.of(replace(listed, budgets=[*listed.budgets, *made]))
+    concerned: dict[str, Concerned] = {}
     for line in lines:
-        for payer in _payers(line):
-            for concerned in by_payer.get(payer, ()):
-                concerned.sum.add(line)
-    found = [each for listed in by_payer.values() for each in listed if each.sum.lines]
+        for budget in book.concerning(line.job, line.first):
+            concerned.setdefault(budget.id, Concerned(budget)).sum.add(line)
+    found = list(concerned.values())
     known = [each.budget.id for each in found if each.budget not in made]
     windows = await read_windows(connection, known)
     windows |= {each.id: Window(0, each.id, each.cap_nano, 0, 0) for each in made}
@@ -92,18 +81,3 @@ def _of_new_batches(there: Sequence[Budget], lines: Sequence[Line]) -> list[Budg
             at_limit=AtLimit.REJECT,
         )
     return list(made.values())
-
-
-def _payers(line: Line) -> Iterator[Payer]:
-    """Whom it counts for; a rehearsal costs nobody money."""
-    job, first = line.job, line.first
-    if first.provider.rehearsal:
-        return
-    yield from payers_of_job(
-        job.tenant_id,
-        key_id=job.key_id,
-        project=job.project,
-        batch=job.batch,
-        tags=job.tags or (),
-    )
-    yield from payers_of_call(job.tenant_id, model=first.model.id, provider=first.provider.id)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.account.projects import project_of
-from api.admission.book import Book
 from api.deps import Parts
 from api.jobs.schemas import JobSubmit
+from shared.db.book import Book
 from shared.db.reach import Reach, read_reach
 from shared.db.tenants import Caller
 from shared.domain.budget import AtLimit

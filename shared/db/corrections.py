@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.doubts import doubted_beside
 from shared.db.windows import COUNT_BOOKED
 from shared.domain.attempt import REPORTED_ATTEMPTS, AttemptState
 from shared.domain.ids import IdKind, first_id
@@ -77,13 +78,7 @@ WITH said AS (
     INSERT INTO usage_pending (attempt_id, was, cost_nano)
     SELECT attempt_id, old_state, old_cost_nano FROM said
 ), {COUNT_BOOKED}, charged AS (
-    UPDATE jobs SET cost_nano = jobs.cost_nano + due.nano, cost_flagged = EXISTS (
-        SELECT FROM attempts JOIN ledger AS doubt ON doubt.attempt_id = attempts.id
-        WHERE attempts.job_id = jobs.id AND doubt.flagged
-          AND attempts.id NOT IN (SELECT attempt_id FROM said)
-          AND NOT EXISTS (SELECT FROM ledger AS sure
-                          WHERE sure.attempt_id = attempts.id AND sure.kind = 'adjust'
-                            AND NOT sure.flagged))
+    UPDATE jobs SET cost_nano = jobs.cost_nano + due.nano, cost_flagged = {doubted_beside("said")}
     FROM (SELECT job_id, sum(spent_nano)::bigint AS nano FROM booked GROUP BY job_id) AS due
     WHERE jobs.id = due.job_id
 )

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.doubts import doubted_beside
 from shared.db.windows import COUNT_BOOKED
 from shared.domain.attempt import AttemptState
 from shared.domain.failure import FailureKind
@@ -147,7 +148,9 @@ WITH report AS (
     RETURNING jobs.id, jobs.tenant_id, jobs.state, jobs.state_version, target.attempt_id
 ), late AS (
     UPDATE jobs SET cost_nano = jobs.cost_nano + report.charge
-        - CASE WHEN report.old_state = :sent THEN 0 ELSE report.hold_nano END
+        - CASE WHEN report.old_state = :sent THEN 0 ELSE report.hold_nano END,
+        cost_flagged = report.attempt_state = :unknown OR report.cost_nano IS NULL
+            OR {doubted_beside("report")}
     FROM report
     WHERE jobs.id = report.job_id AND report.attempt_id NOT IN (SELECT attempt_id FROM target)
 ), recorded AS (

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from shared.domain.money import show_usd
+
 
 class Scope(StrEnum):
     """What of its tenant's calls, or of everybody's, a budget counts."""
@@ -84,6 +86,22 @@ class Budget:
     """A model, alias or route."""
     alerts: tuple[int, ...] = ()
     """Percent of the cap; each is told once a window."""
+
+    @property
+    def in_words(self) -> str:
+        """Its cap and window: `$5.00 a month`."""
+        length = "in all" if self.every is Every.TOTAL else f"a {self.every}"
+        return f"{show_usd(self.cap_nano)} {length}"
+
+    def no_room(self, spent_nano: int, needed_nano: int) -> str:
+        """Why a call fits no more; of a budget over all tenants no amount: others spent it."""
+        needed = f"a call that may cost {show_usd(needed_nano)}"
+        if self.payer.tenant_id is None:
+            return f"a budget of this installation over all tenants has no room for {needed}"
+        spent = show_usd(spent_nano)
+        return (
+            f"budget {self.name!r} of {self.in_words} has no room for {needed}: {spent} are spent"
+        )
 
     @property
     def kept_nano(self) -> int:

@@ -53,6 +53,8 @@ class ModelAttempt:
     state: AttemptState = AttemptState.PLANNED
     worker_id: str | None = None
     cost_nano: int | None = None
+    doubted: bool = False
+    """Nobody knows its bill."""
 
 
 @dataclass
@@ -192,6 +194,9 @@ class Model:
         charge = HOLD if report.cost_nano is None else report.cost_nano
         job.cost_nano += charge - (attempt.cost_nano or 0)
         attempt.cost_nano = charge
+        attempt.doubted = report.cost_nano is None
+        own = (each for each in self.attempts.values() if each.job_id == job.id)
+        job.cost_flagged = any(each.doubted for each in own)
         if late:
             return [(attempt.id, None)]
         return [(attempt.id, self._land(job, attempt, report))]
@@ -203,7 +208,6 @@ class Model:
         job.crashes += report.crashed
         job.isolated_crashes += report.crashed and attempt.isolated
         job.isolated |= report.crashed and job.crashes >= CRASHES_TO_ISOLATE
-        job.cost_flagged |= report.cost_nano is None
         job.due = job.due if report.job_state != JobState.SCHEDULED else not report.delay_seconds
         condemned = report.crashed and job.isolated_crashes >= ISOLATED_CRASHES_TO_FAIL
         stronger = {

@@ -73,18 +73,6 @@ async def test_a_rescued_attempt_is_charged_at_its_hold_and_flagged(life: Life) 
     assert await life.money() == (HOLD, 0)
 
 
-async def test_a_stale_worker_writes_no_result_but_its_cost_once(life: Life) -> None:
-    [attempt] = await life.started()
-    await life.kill_worker()
-    [left] = await life.leave(answered(attempt))
-    assert left.moved_to is None
-    assert await life.leave(answered(attempt)) == []
-    assert (await life.job(attempt.job_id)).state == JobState.QUEUED
-    assert (await life.one("SELECT count(*) AS n FROM results")).n == 0
-    assert await life.money() == (COST, 0)
-    assert (await life.job(attempt.job_id)).cost_nano == COST
-
-
 async def test_a_wait_does_not_hide_what_the_next_try_must_heed(life: Life) -> None:
     [attempt] = await life.started()
     too_long = FailureKind.CONTEXT_LENGTH

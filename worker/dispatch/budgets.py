@@ -1,16 +1,17 @@
 """Budgets at a release: who is still within them, and what is held in the same transaction."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.deployments import Deployment
+from shared.db.book import Book, payers_of
 from shared.db.budgets import Window, hold, read_budgets, read_version, read_windows
 from shared.db.release import DueJob, Permit
-from shared.domain.budget import Budget, Payer, Scope, payers_of_call, payers_of_job
+from shared.domain.budget import AtLimit, Budget, Payer, Scope
 
 BY_CALL: Final = frozenset({Scope.MODEL, Scope.PROVIDER})
 """What depends on who answers: another deployment of the same job may be within its budgets."""
@@ -19,19 +20,13 @@ ByPayer = Mapping[Payer, Sequence[Budget]]
 
 @dataclass(slots=True)
 class Purse:
-    """What is left of each budget's window, less what was promised since it was read."""
+    """What is left of the budgets that jobs at hand count in, less what was promised since."""
 
-    budgets: ByPayer = field(default_factory=dict)
+    book: Book = field(default_factory=Book)
+    concerned: ByPayer = field(default_factory=dict)
     windows: Mapping[str, Window] = field(default_factory=dict)
-    """By the id of the budget."""
+    """By the id of the budget; of all that are concerned."""
     promised: Counter[str] = field(default_factory=Counter)
-
-    def of(self, job: DueJob, deployment: Deployment) -> Iterator[Budget]:
-        """The budgets that a call of the job there counts in; a rehearsal costs nobody money."""
-        if not self.budgets or deployment.provider.rehearsal:
-            return
-        for payer in (*_payers(job), *_of_call(job, deployment)):
-            yield from self.budgets.get(payer, ())
 
     def binding(
         self, job: DueJob, deployment: Deployment, hold_nano: int, *, downgraded: bool = False
@@ -40,7 +35,7 @@ class Purse:
 
         What is not `downgraded` may use a budget's part below its `downgrade_at` only.
         """
-        for budget in self.of(job, deployment):
+        for budget in self.book.concerning(job, deployment):
             kept = 0 if downgraded else budget.kept_nano
             if hold_nano > self._left(budget) - kept:
                 return budget
@@ -51,22 +46,30 @@ class Purse:
         window = self.windows[budget.id]
         return window.spent_nano + hold_nano > window.cap_nano
 
+    def spent(self, budget: Budget) -> int:
+        """In its window, nano-USD."""
+        return self.windows[budget.id].spent_nano
+
     def promise(self, job: DueJob, deployment: Deployment, hold_nano: int) -> list[int]:
         """Count a call that is about to be released; the ids of its windows."""
         windows = []
-        for budget in self.of(job, deployment):
+        for budget in self.book.concerning(job, deployment):
             self.promised[budget.id] += hold_nano
             windows.append(self.windows[budget.id].id)
         return windows
 
     @property
     def empty(self) -> frozenset[Payer]:
-        """Whose jobs can start nothing, whoever would answer."""
+        """Whose jobs can start nothing now and only wait, whoever would answer."""
         return frozenset(
             payer
-            for payer, budgets in self.budgets.items()
-            if payer.scope not in BY_CALL
-            and any(budget.id in self.windows and self._left(budget) <= 0 for budget in budgets)
+            for payer, budgets in self.concerned.items()
+            if payer.scope not in BY_CALL and any(map(self._is_empty, budgets))
+        )
+
+    def _is_empty(self, budget: Budget) -> bool:
+        return self._left(budget) <= 0 and not (
+            budget.at_limit is AtLimit.REJECT and self.never(budget, 1)
         )
 
     def _left(self, budget: Budget) -> int:
@@ -81,23 +84,23 @@ class Budgets:
     """
 
     def __init__(self) -> None:
-        self.version: int | None = None
-        """Of the list: what a release has to name; None: it was not read yet."""
-        self._by_payer: dict[Payer, list[Budget]] = {}
+        self._book = Book()
         self._of_calls: dict[str | None, set[Payer]] = {}
         """What counts calls by who answers them, by tenant."""
+
+    @property
+    def version(self) -> int | None:
+        """Of the list: what a release has to name; None: it was not read yet."""
+        return self._book.version
 
     async def look(self, connection: AsyncConnection) -> None:
         """Read the list if it is another one by now."""
         if self.version == await read_version(connection):
             return
-        listed = await read_budgets(connection)
-        self._by_payer, self._of_calls = {}, {}
-        for budget in listed.budgets:
-            self._by_payer.setdefault(budget.payer, []).append(budget)
-            if budget.payer.scope in BY_CALL:
-                self._of_calls.setdefault(budget.payer.tenant_id, set()).add(budget.payer)
-        self.version = listed.version
+        self._book, self._of_calls = Book.of(await read_budgets(connection)), {}
+        for payer in self._book.budgets:
+            if payer.scope in BY_CALL:
+                self._of_calls.setdefault(payer.tenant_id, set()).add(payer)
 
     async def still_empty(
         self, connection: AsyncConnection, payers: Collection[Payer]
@@ -109,18 +112,20 @@ class Budgets:
         """What is left for these jobs at this moment; others may take it meanwhile."""
         if self.version is None:
             await self.look(connection)
-        if not self._by_payer:
+        if not self._book.budgets:
             return Purse()
-        named = {payer for job in jobs for payer in _payers(job)}
+        named = {payer for job in jobs for payer in payers_of(job)}
         # A job's policy may name any deployment: whatever counts calls of its tenant concerns it.
         for owner in {payer.tenant_id for payer in named}:
             named |= self._of_calls.get(owner, set())
         return await self._purse(connection, named)
 
     async def _purse(self, connection: AsyncConnection, payers: Collection[Payer]) -> Purse:
-        concerned = {payer: self._by_payer[payer] for payer in payers if payer in self._by_payer}
+        known = self._book.budgets
+        concerned = {payer: known[payer] for payer in payers if payer in known}
         ids = {budget.id for budgets in concerned.values() for budget in budgets}
-        return Purse(concerned, await read_windows(connection, ids) if ids else {})
+        windows = await read_windows(connection, ids) if ids else {}
+        return Purse(self._book, concerned, windows)
 
     async def within(
         self,
@@ -130,8 +135,8 @@ class Budgets:
         deployment: Deployment,
     ) -> list[Permit]:
         """Those that fit, with their windows, which nobody else touches in this transaction."""
-        purse = Purse(self._by_payer)
-        concerned = {b.id for p in permits for b in purse.of(jobs[p.job_id], deployment)}
+        purse, book = Purse(self._book), self._book
+        concerned = {b.id for p in permits for b in book.concerning(jobs[p.job_id], deployment)}
         if not concerned:
             return list(permits)
         purse.windows = await read_windows(connection, concerned, lock=True)
@@ -151,13 +156,3 @@ class Budgets:
             for window in permit.windows:
                 amounts[window] += permit.hold_nano
         await hold(connection, amounts)
-
-
-def _payers(job: DueJob) -> Iterator[Payer]:
-    return payers_of_job(
-        job.tenant_id, key_id=job.key_id, project=job.project, batch=job.batch, tags=job.tags
-    )
-
-
-def _of_call(job: DueJob, deployment: Deployment) -> Iterator[Payer]:
-    return payers_of_call(job.tenant_id, model=deployment.model.id, provider=deployment.provider.id)

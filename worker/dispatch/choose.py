@@ -67,7 +67,7 @@ class Chooser:
                 chosen.hopeless.append(Hopeless(job, candidates))
                 continue
             candidates = self._within_retries(job, candidates, chosen)
-            if candidates and self._purse.budgets:
+            if candidates and self._purse.windows:
                 candidates = self._within_budgets(job, candidates, chosen)
             if candidates:
                 choice = Choice(job, self._arranged(job, candidates))
@@ -105,10 +105,7 @@ class Chooser:
             return cheaper
         least = min(self.hold(job, each) for each in found)
         if budget.at_limit is AtLimit.REJECT and self._purse.never(budget, least):
-            reason = (
-                f"budget {budget.name!r} of {show_usd(budget.cap_nano)} a {budget.every} has no"
-                f" room for a call that may cost {show_usd(least)}"
-            )
+            reason = budget.no_room(self._purse.spent(budget), least)
             chosen.hopeless.append(Hopeless(job, Nobody(GiveUp.BUDGET, reason)))
         else:
             chosen.over_budget += 1
@@ -134,7 +131,7 @@ class Chooser:
     def _promise(self, choice: Choice) -> None:
         """What goes in this turn has it; another of its candidates is checked at its release."""
         first = choice.candidates[0]
-        if self._purse.budgets:
+        if self._purse.windows:
             self._purse.promise(choice.job, first, self.hold(choice.job, first))
 
     def _within_retries(

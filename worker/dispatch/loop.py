@@ -106,7 +106,7 @@ class Dispatcher:
                 continue
             if not turn.due and not await rings(bell, LINGER_SECONDS):
                 return
-            idle_turns = 0 if turn.released else idle_turns + 1
+            idle_turns = 0 if turn.released or turn.ended else idle_turns + 1
             await self._pause(turn, began, idle_turns)
 
     async def _whole(self, turns: RouteTurns) -> Turn:
@@ -131,7 +131,8 @@ class Dispatcher:
         """Until the meter's word, a freed slot, or at once when more can go."""
         if not turn.binding:
             # Everything that was seen went, and there may be more; or others have it locked.
-            await asyncio.sleep(SHORTEST_PAUSE if turn.due and not turn.released else 0)
+            idle = turn.due and not (turn.released or turn.ended)
+            await asyncio.sleep(SHORTEST_PAUSE if idle else 0)
             return
         if turn.wait:
             # The meter's bucket fills while a turn releases and publishes: count from its start.

@@ -23,6 +23,7 @@ from shared.domain.ids import IdKind, new_id
 from shared.domain.job import Lane
 from shared.doorbell import Bell, Doorbell
 from shared.meters.meter import Grant, Meter, Want
+from shared.routing.able import Nobody
 from shared.settings import DispatchSettings
 from worker.dispatch.budgets import Budgets
 from worker.dispatch.caps import Caps, Room
@@ -71,6 +72,8 @@ class Turn:
 
     due: int = 0
     released: int = 0
+    ended: int = 0
+    """Given up: nobody may take them any more."""
     wait: float = 0.0
     """Seconds until the meter lets the next one go; 0: a slot must come free, or more is due."""
     binding: str = ""
@@ -113,8 +116,9 @@ class RouteTurns:
         await self._serve_all(chosen, chooser, turn)
         if room.refused and not (turn.released or turn.binding):
             turn.waits(0.0, "max_running")
-        await self._give_up(chosen.hopeless)
-        self._each = min(max(turn.released * 2, SMALLEST_PEEK), means.settings.batch)
+        turn.ended = await self._give_up(chosen.hopeless)
+        gone = turn.released + turn.ended
+        self._each = min(max(gone * 2, SMALLEST_PEEK), means.settings.batch)
         return turn
 
     async def _due(self, connection: AsyncConnection, room: Room) -> list[DueJob]:
@@ -127,7 +131,10 @@ class RouteTurns:
 
     async def _serve_all(self, chosen: Chosen, chooser: Chooser, turn: Turn) -> None:
         """Ask meters until each job went or has nobody left to ask."""
-        if chosen.retry_wait is not None:
+        if chosen.hopeless:
+            # They go out of the way, and there may be more behind them.
+            pass
+        elif chosen.retry_wait is not None:
             turn.waits(chosen.retry_wait, "retries")
         elif chosen.over_budget:
             turn.waits(self._means.settings.poll, "budget")
@@ -171,13 +178,19 @@ class RouteTurns:
         turn.released += len(minted)
         return grant
 
-    async def _give_up(self, hopeless: Sequence[Hopeless]) -> None:
-        """End what nobody may take any more, and tell who waits for it."""
+    async def _give_up(self, hopeless: Sequence[Hopeless]) -> int:
+        """End what nobody may take any more, and tell who waits for it; how many."""
+        alike: dict[Nobody, list[str]] = {}
         for each in hopeless:
+            alike.setdefault(each.why, []).append(each.job.id)
+        count = 0
+        for why, job_ids in alike.items():
             async with self._means.database.transaction() as connection:
-                ended = await give_up(connection, [each.job.id], each.why.kind, each.why.reason)
+                ended = await give_up(connection, job_ids, why.kind, why.reason)
             if ended:
                 self._means.doorbell.ring_soon(Bell.DONE, ended)
+            count += len(ended)
+        return count
 
     async def _release(
         self, ask: Ask, jobs: Sequence[DueJob], granted: Sequence[Want], chooser: Chooser
