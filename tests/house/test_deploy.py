@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,10 +58,11 @@ def variables_of_settings() -> set[str]:
     return found
 
 
-def key_variables() -> set[str]:
+@cache
+def key_variables() -> frozenset[str]:
     """Keys, and what they are for."""
     found = load_catalog().providers.values()
-    return {each for one in found for each in (*one.key_variables, *one.other_variables)}
+    return frozenset(each for one in found for each in (*one.key_variables, *one.other_variables))
 
 
 def seconds(duration: str) -> float:
