@@ -49,7 +49,7 @@ WHERE contype = 'f' AND connamespace = current_schema()::regnamespace AND conrel
 ALIVE: Final = text("""
 SELECT count(*) FROM workers WHERE state = 'alive' AND lease_until > clock_timestamp()
 """)
-REPORTS: Final = frozenset({"workers", "providers"})
+REPORTS: Final = frozenset({"workers", "providers", "budgets_version"})
 """Tables that say what runs, not what was entrusted to us: rows in them are no loss."""
 
 
