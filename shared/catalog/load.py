@@ -29,6 +29,10 @@ FREE: Final[Mapping[str, Any]] = {"prices": {}}
 CREDENTIALS: Final = ("key_variables", "header_variables", "location_variables")
 """Who wants any of these is no server of one's own: it sends a bill."""
 NOTHING_SET: Final[Mapping[str, str]] = {}
+FORMS: Final[Mapping[type, TypeAdapter[Any]]] = {
+    kind: TypeAdapter(kind) for kind in (Provider, Model, Limits)
+}
+"""What checks the rows of each kind: making one takes longer than checking all of them."""
 T = TypeVar("T")
 
 
@@ -234,9 +238,10 @@ def _entry(source: str, name: str, kind: type[T], values: dict[str, Any]) -> T:
         message = f"{source}: [{name}] has an unknown setting {min(unknown)!r}"
         raise ConfigurationError(message)
     try:
-        return TypeAdapter(kind).validate_python(values)
+        row: T = FORMS[kind].validate_python(values)
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(str(part) for part in (name, *detail["loc"]))
         message = f"{source}: {where}: {detail['msg'].lower()}"
         raise ConfigurationError(message) from None
+    return row
