@@ -113,8 +113,10 @@ CREATE INDEX usage_{every}s_of_tenant ON usage_{every}s (tenant_id, at);
 """
 EVERY = ("minute", "day")
 
-# What a person looks through: bills that nobody knows, and those above what was held.
+# What a person looks through: a project's jobs, bills that nobody knows, those above the hold.
 INDEXES = {
+    "jobs_of_project": "ON jobs (tenant_id, project, id) WHERE project IS NOT NULL",
+    "jobs_of_end_user": "ON jobs (tenant_id, end_user, id) WHERE end_user IS NOT NULL",
     "ledger_flagged": "ON ledger (attempt_id) WHERE flagged",
     "ledger_excess": "ON ledger (attempt_id) WHERE kind = 'settle' AND spent_nano + held_nano > 0",
 }
