@@ -54,7 +54,7 @@ class Adapters:
     open_one: Callable[[Provider], Adapter]
     lazily: bool = False
     """Whether a client is made with its first call: in a process that is idle nearly always, all
-    of them cost 2 s of CPU and 100 MB."""
+    of them cost 2 s of CPU and 60 MB."""
     retired: list[tuple[float, Adapter]] = field(default_factory=list)
     """Of rows that changed or went, and since when: calls in flight may still need them."""
 
