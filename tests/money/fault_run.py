@@ -241,7 +241,7 @@ async def fault_run(database_url: str, redis_url: str, jobs: int) -> Report:
 def main() -> int:
     """0 where the books agree."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=300, help="how many (300)")
+    parser.add_argument("--jobs", type=int, default=150, help="how many (150)")
     jobs = parser.parse_args().jobs
     with Servers.temporary() as servers:
         migrate(servers.create_database(TEMPLATE))

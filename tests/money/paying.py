@@ -258,6 +258,7 @@ async def paying_mill(
         **keys,
         "PROMPTMILL_BREAKER__CALLS": "1000000",
         "PROMPTMILL_WORKER__CALL_TIMEOUT": str(patience),
+        "PROMPTMILL_WORKER__DRAIN": "0.1",
     }
     async with running_mill(database_url, redis_url, **environ) as mill:
         await mill.start_simulator(**simulator)

@@ -1,7 +1,6 @@
 """The money bugs of other gateways, each by its name, tried on ours."""
 
 import asyncio
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
@@ -182,7 +181,8 @@ async def test_a_client_that_leaves_makes_its_call_cost_nothing(payments: Paymen
     Here one client leaves in the middle of a stream and one while it waits for its answer: the
     calls go on to their ends, and their costs are booked as any other's.
     """
-    await payments.mill.script({"do": {"slow_bytes": 0.05}})
+    slow_stream = {"match": {"nth": [1]}, "do": {"slow_bytes": 0.05}}
+    await payments.mill.script(slow_stream, {"do": {"stall": 2}})
     project = await project_of(payments)
     async with api_of(payments) as client:
         told = (await client.post("/api/v1/jobs", json=asked(project, stream=True))).json()
@@ -229,6 +229,49 @@ async def test_whoever_breaks_a_call_off_gets_all_of_it_back(payments: Payments)
     await payments.check()
 
 
+async def test_a_batch_comes_to_nothing_when_its_poller_restarts(payments: Payments) -> None:
+    """Elsewhere batches were reconciled to 0 $ or had no row, silently; their poller had died.
+
+    Here each job of a batch has its attempts, each of them its cost, and the sum is the bill.
+    """
+    await payments.mill.script({"do": {"stall": 0.5}})
+    await payments.budget("nightly", Payer(TENANT, Scope.BATCH, "nightly"), PLENTY)
+    accepted = await payments.accept(*questions(40, batch="nightly"))
+    await payments.mill.in_state("running", 20)
+    await payments.workers(1)
+    await payments.mill.all_final()
+    attempts, bills = await payments.attempts_of(*accepted), payments.bills()
+    answered = [attempt for attempt in attempts if attempt.state == "answered"]
+    assert sorted(attempt.job_id for attempt in answered) == sorted(accepted)
+    assert all(attempt.cost_nano == bills[attempt.id] > 0 for attempt in answered)
+    assert await payments.spent("nightly") == total(attempts)
+    await payments.check()
+
+
+async def test_spend_in_memory_is_lost_with_the_process(payments: Payments) -> None:
+    """Elsewhere spend waited in memory to be written, and went with a kill or a deploy.
+
+    Here one worker is killed in the midst of its calls, the other is told to go: every call that
+    the provider billed is in the ledger.
+    """
+    await payments.mill.script({"do": {"stall": 1}})
+    project = await project_of(payments)
+    accepted = await payments.accept(*questions(60, project=project))
+    await payments.mill.in_state("running", 60)
+    killed, told = (each for each in payments.mill.workers if each.poll() is None)
+    killed.kill()
+    told.terminate()
+    for worker in (killed, told):
+        await asyncio.to_thread(worker.wait, 60)
+    await payments.worker()
+    await payments.mill.all_final()
+    attempts, bills = await payments.attempts_of(*accepted), payments.bills()
+    real = sum(bills.get(attempt.id, 0) for attempt in attempts)
+    assert 0 < real <= total(attempts) == await payments.spent(project)
+    assert len(attempts) > len(accepted), "nobody was in the midst of a call"
+    await payments.check()
+
+
 async def test_reservations_that_leak_make_a_phantom_over_budget(idle: Payments) -> None:
     """Elsewhere reservations of lost calls were never returned: enforced 111 $, real 56 $.
 
@@ -253,45 +296,4 @@ async def test_reservations_that_leak_make_a_phantom_over_budget(idle: Payments)
     await idle.accept(last)
     await idle.mill.all_final()
     assert (await idle.mill.life.job(last.id)).state == "succeeded"
-    await idle.check()
-
-
-async def test_spend_in_memory_is_lost_with_the_process(idle: Payments) -> None:
-    """Elsewhere spend waited in memory to be written, and went with a kill or a deploy.
-
-    Here one worker is killed in the midst of its calls, the next is told to go: every call that
-    the provider billed is in the ledger.
-    """
-    await idle.mill.script({"do": {"stall": 1}})
-    project = await project_of(idle)
-    accepted: list[str] = []
-    for how in (signal.SIGKILL, signal.SIGTERM):
-        leaving = await idle.worker(PROMPTMILL_WORKER__DRAIN="0.1")
-        accepted += await idle.accept(*questions(60, project=project))
-        await idle.mill.in_state("running", 20)
-        leaving.send_signal(how)
-        await asyncio.to_thread(leaving.wait, 60)
-    await idle.worker()
-    await idle.mill.all_final()
-    attempts, bills = await idle.attempts_of(*accepted), idle.bills()
-    real = sum(bills.get(attempt.id, 0) for attempt in attempts)
-    assert 0 < real <= total(attempts) == await idle.spent(project)
-    await idle.check()
-
-
-async def test_a_batch_comes_to_nothing_when_its_poller_restarts(idle: Payments) -> None:
-    """Elsewhere batches were reconciled to 0 $ or had no row, silently; their poller had died.
-
-    Here each job of a batch has its attempts, each of them its cost, and the sum is the bill.
-    """
-    await idle.budget("nightly", Payer(TENANT, Scope.BATCH, "nightly"), PLENTY)
-    accepted = await idle.accept(*questions(40, batch="nightly"))
-    await idle.dies("before_commit:2")
-    await idle.worker()
-    await idle.mill.all_final()
-    attempts, bills = await idle.attempts_of(*accepted), idle.bills()
-    answered = [attempt for attempt in attempts if attempt.state == "answered"]
-    assert sorted(attempt.job_id for attempt in answered) == sorted(accepted)
-    assert all(attempt.cost_nano == bills[attempt.id] > 0 for attempt in answered)
-    assert await idle.spent("nightly") == total(attempts)
     await idle.check()
