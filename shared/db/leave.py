@@ -100,6 +100,8 @@ WITH report AS (
            CASE WHEN old_state = :sent THEN -hold_nano ELSE 0 END,
            attempt_state = :unknown OR cost_nano IS NULL, budgets
     FROM report
+    -- A late report that does not know the bill either adds nothing: it can still be corrected.
+    WHERE old_state = :sent OR cost_nano IS NOT NULL
     RETURNING attempt_id, spent_nano, held_nano, budgets
 ), summed AS (
     INSERT INTO usage_pending (attempt_id, was, cost_nano)

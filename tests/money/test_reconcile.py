@@ -148,6 +148,19 @@ async def test_a_late_report_finds_a_corrected_attempt_closed(life: Life) -> Non
     await check_books(life)
 
 
+async def test_a_late_report_without_a_bill_leaves_it_to_be_corrected(life: Life) -> None:
+    attempt = await lost(life)
+    await life.leave(answered(attempt, cost_nano=None))
+    job = await life.job(attempt.job_id)
+    assert (job.cost_nano, job.cost_flagged) == (HOLD, True)
+    async with life.database.transaction() as connection:
+        assert [each.id for each in await list_flagged(connection)] == [attempt.attempt_id]
+    assert await corrected(life, said(attempt.attempt_id)) == {attempt.attempt_id}
+    job = await life.job(attempt.job_id)
+    assert (job.cost_nano, job.cost_flagged) == (300, False)
+    await check_books(life)
+
+
 async def test_who_corrects_after_a_late_report_changes_nothing(life: Life) -> None:
     attempt = await lost(life)
     await life.leave(answered(attempt))
