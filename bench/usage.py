@@ -14,7 +14,7 @@ from bench.processes import cpu_seconds
 from bench.sizes import Size
 from cli.stack.servers import Servers
 from shared.db.engine import Database
-from shared.db.rollup import roll_up
+from shared.db.rollup import BEGINS, roll_up
 from shared.db.usage import DAY, Page, Span, read_usage
 from shared.domain.budget import Every
 from shared.domain.usage import Dimension
@@ -48,9 +48,9 @@ SELECT md5(concat(n / 7 % 5, ' ', n / 13 % 10, ' ', greatest(n / 17 % 6, 3)))::u
 FROM generate_series(0, {{rows}} - 1) AS n
 ON CONFLICT DO NOTHING
 """
-BY_DAY: Final = f"""
-INSERT INTO usage_days ({COLUMNS})
-SELECT words, date_trunc('day', at, 'UTC'), tenant_id, project, key_id, tags, provider, model,
+LONGER: Final = f"""
+INSERT INTO usage_{{grain}}s ({COLUMNS})
+SELECT words, date_trunc('{{grain}}', at, 'UTC'), tenant_id, project, key_id, tags, provider, model,
     route, outcome, sum(calls), sum(input_tokens), sum(cached_tokens), 0, sum(output_tokens), 0,
     sum(cost_nano), sum(saved_nano), max(latencies)
 FROM usage_minutes GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
@@ -125,10 +125,11 @@ async def usage(servers: Servers, size: Size) -> Part:
 
 
 def _filling(rows: int) -> tuple[str, ...]:
-    """The statements that make so many sums by the minute, and those by the day."""
+    """The statements that make so many sums by the minute, and those by the hour and day."""
     start = END - DAYS * DAY
     filled = FILL.format(rows=rows, start=start.isoformat(), days=DAYS)
-    return TENANT_ROWS, filled, BY_DAY, "VACUUM ANALYZE usage_minutes", "VACUUM ANALYZE usage_days"
+    longer = [LONGER.format(grain=grain) for grain in BEGINS if grain != "minute"]
+    return TENANT_ROWS, filled, *longer, *(f"VACUUM ANALYZE usage_{grain}s" for grain in BEGINS)
 
 
 def _execute(url: str, *statements: str) -> None:

@@ -1,7 +1,7 @@
 """What a query about usage means: whose calls, of which time; every refusal names the field."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Parts
 from api.usage.schemas import FILTERS, TimeQuery, UsageQuery
+from shared.db.rollup import begin
 from shared.db.tenants import Caller
-from shared.db.usage import DAY, Page, Span, midnight, tenant_named
+from shared.db.usage import DAY, Page, Span, tenant_named
 from shared.domain.budget import EVERYBODY, Every
 from shared.domain.clock import SystemClock
 from shared.domain.errors import InvalidRequestError, NotFoundError, NotPermittedError
@@ -44,10 +45,11 @@ async def whose(connection: AsyncConnection, caller: Caller, tenant: str | None)
 
 def times(asked: TimeQuery) -> tuple[datetime, datetime]:
     """From when to when, in whole minutes."""
-    end = midnight(SystemClock().now() + DAY)
+    end = begin(SystemClock().now() + DAY, "day")
     if asked.to is not None:
         end = _whole(asked.to + MINUTE - timedelta(microseconds=1))
-    start = _whole(asked.from_) if asked.from_ else midnight(end - MINUTE) - (USUAL_DAYS - 1) * DAY
+    usual = begin(end - MINUTE, "day") - (USUAL_DAYS - 1) * DAY
+    start = _whole(asked.from_) if asked.from_ else usual
     if start >= end:
         raise InvalidRequestError("to: it must be later than `from`", field="to")
     return start, end
@@ -124,11 +126,11 @@ def _known(parts: Parts, span: Span) -> Span:
     if needed < SystemClock().now() - timedelta(days=days):
         message = (
             f"from: sums by the minute are kept for {days:g} days; for older calls ask for whole "
-            "days of UTC: every=day, week, month or total, from midnight on, time_zone=UTC"
+            "hours: every=hour or longer, and a time_zone that is whole hours off UTC"
         )
         raise InvalidRequestError(message, field="from")
     return span
 
 
 def _whole(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(second=0, microsecond=0)
+    return begin(moment, "minute")

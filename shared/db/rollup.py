@@ -1,8 +1,8 @@
-"""Sum up what calls used and cost, by minute and by day: each call counts once."""
+"""Sum up what calls used and cost, by minute, hour and day: each call counts once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
@@ -57,7 +57,12 @@ TOKENS: Final = (
 )  # fmt: skip
 SUMS: Final = ("calls", *TOKENS, "cost_nano", "saved_nano")
 WORDS: Final = ("tenant_id", "project", "key_id", "provider", "model", "route", "outcome")
-GRAINS: Final = ("minute", "day")
+BEGINS: Final[dict[str, dict[str, int]]] = {
+    "minute": {"second": 0, "microsecond": 0},
+    "hour": {"minute": 0, "second": 0, "microsecond": 0},
+    "day": {"hour": 0, "minute": 0, "second": 0, "microsecond": 0},
+}
+"""What calls are summed by, and what of a moment in UTC is nought where each begins."""
 KEY: Final = ("at", *WORDS, "tags")
 ROW: Final = ("at", "tenant_id", "words")
 """What is unique: a digest stands for all words but the tenant."""
@@ -84,7 +89,7 @@ DO UPDATE SET {added}, latencies = ARRAY(
 """)
 
 
-ADD: Final = {grain: _add(grain) for grain in GRAINS}
+ADD: Final = {grain: _add(grain) for grain in BEGINS}
 
 
 class Key(NamedTuple):
@@ -135,9 +140,9 @@ async def roll_up(connection: AsyncConnection, *, limit: int = 2000) -> int:
     for row in rows:
         for key, sums, latency_ms in _changes(row):
             by_minute.setdefault(key, Sum()).add(sums, latency_ms)
-    for grain, found in zip(GRAINS, (by_minute, _by_day(by_minute)), strict=True):
-        if found:
-            await connection.execute(ADD[grain], _columns(found))
+    for grain in BEGINS if by_minute else ():
+        found = by_minute if grain == "minute" else _coarser(by_minute, grain)
+        await connection.execute(ADD[grain], _columns(found))
     return len(rows)
 
 
@@ -145,7 +150,7 @@ def _changes(row: Row[Any]) -> Iterator[tuple[Key, dict[str, int], int | None]]:
     """What the end of a call adds, and takes back where it was counted otherwise."""
     provider, _, model = row.deployment.partition("/")
     key = Key(
-        at=row.sent_at.replace(second=0, microsecond=0),
+        at=begin(row.sent_at, "minute"),
         tenant_id=row.tenant_id,
         project=row.project,
         key_id=row.key_id,
@@ -174,14 +179,19 @@ def _changes(row: Row[Any]) -> Iterator[tuple[Key, dict[str, int], int | None]]:
     yield key, {**one, **tokens, "saved_nano": saved}, row.latency_ms
 
 
-def _by_day(by_minute: dict[Key, Sum]) -> dict[Key, Sum]:
-    """The same by the day of UTC."""
+def begin(moment: datetime, grain: str) -> datetime:
+    """When the minute, hour or day of UTC began that the moment is in."""
+    return moment.astimezone(UTC).replace(**BEGINS[grain])  # type: ignore[arg-type]  # no zone is given
+
+
+def _coarser(by_minute: dict[Key, Sum], grain: str) -> dict[Key, Sum]:
+    """The same by the hour, or by the day of UTC."""
     found: dict[Key, Sum] = {}
     for key, each in by_minute.items():
-        day = found.setdefault(key._replace(at=key.at.replace(hour=0, minute=0)), Sum())
-        day.add(each.sums, None)
-        pairs = zip_longest(day.latencies, each.latencies, fillvalue=0)
-        day.latencies = [kept + new for kept, new in pairs]
+        longer = found.setdefault(key._replace(at=begin(key.at, grain)), Sum())
+        longer.add(each.sums, None)
+        pairs = zip_longest(longer.latencies, each.latencies, fillvalue=0)
+        longer.latencies = [kept + new for kept, new in pairs]
     return found
 
 
@@ -212,5 +222,5 @@ DELETE FROM usage_minutes WHERE ctid = ANY(ARRAY(
 
 
 async def prune_minutes(connection: AsyncConnection, cutoff: datetime, *, limit: int = 5000) -> int:
-    """Let go of so many sums by the minute from before the cutoff; those by the day stay."""
+    """Let go of so many sums by the minute from before the cutoff; the longer ones stay."""
     return (await connection.execute(PRUNE_MINUTES, {"cutoff": cutoff, "limit": limit})).rowcount

@@ -2,21 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.deployments import REHEARSAL_PREFIX
-from shared.db.rollup import SUMS
+from shared.db.rollup import BEGINS, SUMS, begin
 from shared.domain.attempt import AttemptState
 from shared.domain.budget import Every
 from shared.domain.usage import KIND_MARK, LATENCY_BUCKETS, Dimension
 
 DAY: Final = timedelta(days=1)
-FINE: Final = frozenset({Every.MINUTE, Every.HOUR})
-"""Periods that only the sums by the minute know."""
+HOUR: Final = timedelta(hours=1)
+LENGTHS: Final = {"minute": timedelta(minutes=1), "hour": HOUR, "day": DAY}
+COARSEST_FIRST: Final = tuple(reversed(BEGINS))
 UTC_NAME: Final = "UTC"
 GROUPED: Final = {
     Dimension.TENANT: "tenants.name",
@@ -76,24 +78,45 @@ class Span:
         return min(starts, default=None)
 
     def pieces(self) -> Iterator[tuple[str, datetime, datetime]]:
-        """Which sums tell of which time: whole days by the day where that tells the same."""
-        by_day = self.every is Every.TOTAL or (
-            self.every not in FINE and self.time_zone == UTC_NAME
-        )
-        first, last = midnight(self.start + DAY - timedelta(minutes=1)), midnight(self.end)
-        if not by_day or first >= last:
-            yield "minute", self.start, self.end
-            return
-        if self.start < first:
-            yield "minute", self.start, first
-        yield "day", first, last
-        if last < self.end:
-            yield "minute", last, self.end
+        """Which sums tell of which time: the coarsest that can, finer ones at the edges."""
+        yield from _pieces(self.start, self.end, self._grains())
+
+    def _grains(self) -> tuple[str, ...]:
+        """The sums of which its periods are made, the coarsest first."""
+        if self.every is Every.TOTAL:
+            return COARSEST_FIRST
+        if self.every is Every.MINUTE or not self._in_whole_hours():
+            return COARSEST_FIRST[-1:]
+        return COARSEST_FIRST[self.every is Every.HOUR or self.time_zone != UTC_NAME :]
+
+    def _in_whole_hours(self) -> bool:
+        """Whether clocks of the zone are whole hours off those of UTC all the time."""
+        try:
+            zone = ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            return False
+        days = range((self.end - self.start).days + 1)
+        moments = (*(self.start + DAY * day for day in days), self.end)
+        return not any((moment.astimezone(zone).utcoffset() or DAY) % HOUR for moment in moments)
 
 
-def midnight(moment: datetime) -> datetime:
-    """The beginning of its day in UTC."""
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def _pieces(
+    start: datetime, end: datetime, grains: Sequence[str]
+) -> Iterator[tuple[str, datetime, datetime]]:
+    grain, *finer = grains
+    first, last = begin(start, grain), begin(end, grain)
+    if first < start:
+        first += LENGTHS[grain]
+    if not finer:
+        yield grain, start, end
+    elif first >= last:
+        yield from _pieces(start, end, finer)
+    else:
+        if start < first:
+            yield from _pieces(start, first, finer)
+        yield grain, first, last
+        if last < end:
+            yield from _pieces(last, end, finer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,12 +43,12 @@ async def rolled(life: Life, limit: int = 2000) -> int:
 
 
 async def totals(life: Life) -> dict[str, Any]:
-    """By outcome, once it is sure that minutes and days agree."""
-    minutes, days = [
+    """By outcome, once it is sure that minutes, hours and days agree."""
+    minutes, hours, days = [
         {row.outcome: row._asdict() for row in await life.all(TOTALS.format(table=table))}
-        for table in ("usage_minutes", "usage_days")
+        for table in ("usage_minutes", "usage_hours", "usage_days")
     ]
-    assert minutes == days
+    assert minutes == hours == days
     return minutes
 
 

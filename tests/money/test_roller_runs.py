@@ -45,7 +45,7 @@ async def test_the_sums_are_those_of_the_ledger_after_a_kill(mill: Mill) -> None
 
     await eventually("all is summed up", summed_up, within=30.0)
     closed = await mill.life.one(CLOSED)
-    for table in ("usage_minutes", "usage_days"):
+    for table in ("usage_minutes", "usage_hours", "usage_days"):
         row = await mill.life.one(SUMS.format(table=table))
         assert (row.calls, row.cost_nano, row.output) == tuple(closed), table
         assert (row.answered, row.cost_nano) == (JOBS, spent), table

@@ -92,15 +92,19 @@ async def test_every_period_has_the_same_sum(called: Life) -> None:
 
 async def test_a_time_that_is_not_whole_days_is_exact(called: Life) -> None:
     cut = replace(WEEK, start=MIDNIGHT + 10 * MINUTE, end=MIDNIGHT + 3 * DAY + MINUTE)
-    assert [grain for grain, _, _ in cut.pieces()] == ["minute", "day", "minute"]
+    assert [grain for grain, _, _ in cut.pieces()] == ["minute", "hour", "day", "minute"]
     assert costs(await usage(called, replace(cut, every=Every.DAY))) == {0: 6, 24: 8, 72: 16}
     within = replace(WEEK, start=MIDNIGHT + 10 * MINUTE, end=MIDNIGHT + 40 * MINUTE)
     assert costs(await usage(called, within)) == {10 / 60: 2}
 
 
-async def test_a_day_elsewhere_is_made_of_minutes(called: Life) -> None:
+async def test_a_day_elsewhere_is_made_of_hours_or_of_minutes(called: Life) -> None:
+    kathmandu = replace(WEEK, every=Every.DAY, time_zone="Asia/Kathmandu")
+    assert {grain for grain, _, _ in kathmandu.pieces()} == {"minute"}
     # In Berlin 23:30 UTC is half past midnight of the next day.
     berlin = replace(WEEK, every=Every.DAY, time_zone="Europe/Berlin")
+    assert {grain for grain, _, _ in berlin.pieces()} == {"hour"}
+    assert sum(costs(await usage(called, kathmandu)).values()) == 31
     assert costs(await usage(called, berlin)) == {-1: 3, 23: 12, 71: 16}
 
 
@@ -137,11 +141,12 @@ async def test_a_list_goes_on_where_it_stopped(called: Life) -> None:
     assert found == whole
 
 
-async def test_minutes_are_let_go_and_days_stay(called: Life) -> None:
+async def test_minutes_are_let_go_and_hours_stay(called: Life) -> None:
     async with called.database.transaction() as connection:
         assert await prune_minutes(connection, MIDNIGHT + 2 * DAY) == 4
     assert sum(row.cost_nano for row in await usage(called)) == 31
-    assert sum(costs(await usage(called, replace(WEEK, every=Every.HOUR))).values()) == 16
+    assert sum(costs(await usage(called, replace(WEEK, every=Every.HOUR))).values()) == 31
+    assert sum(costs(await usage(called, replace(WEEK, every=Every.MINUTE))).values()) == 16
 
 
 def test_percentiles_are_within_the_root_of_two() -> None:

@@ -83,7 +83,8 @@ CREATE TABLE usage_pending (
 );
 """
 
-# The day is that of UTC: a month, or a day elsewhere, is a sum of minutes or of days.
+# The day is that of UTC: a day elsewhere is a sum of hours, or of minutes where clocks are apart by
+# a part of one.
 SUMS = """
 CREATE TABLE usage_{every}s (
     at timestamptz NOT NULL,
@@ -111,7 +112,7 @@ CREATE TABLE usage_{every}s (
 );
 CREATE INDEX usage_{every}s_of_tenant ON usage_{every}s (tenant_id, at);
 """
-EVERY = ("minute", "day")
+EVERY = ("minute", "hour", "day")
 
 # What a person looks through: a project's jobs, bills that nobody knows, those above the hold.
 INDEXES = {
@@ -129,8 +130,8 @@ WHERE state IN ('answered', 'refused', 'failed', 'unknown') AND sent_at IS NOT N
 """
 
 MADE_LAST_FIRST = (
-    "usage_days", "usage_minutes", "usage_pending", "budget_alerts", "budget_windows",
-    "budgets_version", "budgets",
+    "usage_days", "usage_hours", "usage_minutes", "usage_pending", "budget_alerts",
+    "budget_windows", "budgets_version", "budgets",
 )  # fmt: skip
 
 
