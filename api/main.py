@@ -12,7 +12,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from api import errors, health
+from api import errors, health, metrics
 from api.account import keys
 from api.account import limits as tenant_limits
 from api.account import routes as account
@@ -67,7 +67,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.leaving = False
     accounts = (account, keys, tenant_limits, usual, budgets, receipts, used)
     before = (plans, quotes, tokens)
-    for room in (jobs, events, explain, *before, *accounts, models, listed, providers, health):
+    about = (models, listed, providers, health, metrics)
+    for room in (jobs, events, explain, *before, *accounts, *about):
         app.include_router(room.router)
     errors.install(app)
     caps = dict.fromkeys((jobs.BULK_PATH, quotes.PATH), settings.api.max_bulk_bytes)
