@@ -33,6 +33,9 @@ CAPACITY: Final = 9
 EMPTY: Final = "TRUNCATE jobs, attempts, workers, idempotency_keys, ledger, events CASCADE"
 
 
+MAY_BECOME_EXACT = ("cost_nano", "cost_flagged")
+
+
 class Shadowed:
     """Every method asserts that Postgres answers as the model does."""
 
@@ -216,7 +219,8 @@ class Shadowed:
         for before in self.before.jobs:
             assert jobs[before.id].epoch >= before.epoch, "an epoch never falls"
             if before.state in FINAL_STATES:
-                cost = {"cost_nano": jobs[before.id].cost_nano}  # may become exact, late
+                # May become exact, late.
+                cost = {name: getattr(jobs[before.id], name) for name in MAY_BECOME_EXACT}
                 stays = {**before._asdict(), **cost} == jobs[before.id]._asdict()
                 assert stays, "what is final stays as it is"
         open_ones = [row for row in now.attempts if row.state in OPEN_ATTEMPTS]

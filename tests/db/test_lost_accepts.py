@@ -61,7 +61,7 @@ async def test_an_accept_whose_reply_is_lost_is_one_job_when_its_client_repeats(
     life: Life, client: Client, reply: str
 ) -> None:
     key = {"idempotency-key": "again"}
-    lost = await client.post(f"k{reply}", **key)  # the key, then the job
+    lost = await client.post(f"kk{reply}", **key)  # the key, the list of budgets, then the job
     again = await client.post(**key)
     assert lost.status_code == 503, lost.text
     assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
@@ -74,7 +74,7 @@ async def test_without_a_key_a_lost_accept_is_an_error_and_its_repeat_a_second_j
     life: Life, client: Client
 ) -> None:
     """Nobody can tell the two apart: that is what the idempotency key is for."""
-    lost = await client.post("kl")
+    lost = await client.post("kkl")
     assert lost.status_code == 503, lost.text
     [first] = await jobs(life)
     again = await client.post()
