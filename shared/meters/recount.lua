@@ -14,7 +14,10 @@ if record then
     if now - at <= tonumber(ARGV[2]) then return 0 end
 end
 
--- As long as its grant is in the window it only moves within it. After that others have its place.
+-- Each permit counts longer than the window by the jitter that the margin forgives. This one has
+-- used up its part of that already, so it is put down as if it had been granted that much earlier.
+-- As long as its grant is in the window it only moves within it; after that others have its place.
+local stamp = now - tonumber(ARGV[2])
 local wait, needs, lifetime = 0, {}, kept(tonumber(ARGV[3]))
 for i, gauge in ipairs(gauges) do
     if not gauge.known() then gauge.presume_full() end
@@ -24,7 +27,7 @@ for i, gauge in ipairs(gauges) do
 end
 for i, gauge in ipairs(gauges) do
     if wait == 0 then
-        gauge.take(needs[i])
+        gauge.correct(stamp, needs[i])
         taken[gauge.name], stood[gauge.name] = needs[i], gauge.stands()
     elseif taken[gauge.name] then
         gauge.correct(at, needs[i])
@@ -32,7 +35,7 @@ for i, gauge in ipairs(gauges) do
     gauge.save(lifetime)
 end
 if wait == 0 then
-    redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(now, input, output, taken, stood))
+    redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(stamp, input, output, taken, stood))
     redis.call('PEXPIRE', KEYS[1], lifetime)
 end
 return math.ceil(wait / THOUSAND)
