@@ -28,7 +28,7 @@ LEAST_MARGIN: Final = 0.005
 LONG: Final = 0.99
 """What is reachable in windows of twelve seconds and more: there 98 % are demanded."""
 SLACK: Final = 0.025
-"""What short windows of few requests may miss of the reachable part: of 3 s, 94 % are demanded."""
+"""What short windows may miss of the reachable part, beside one job."""
 GUESS: Final = 0.06
 """What more they may miss where answers count by what will be written, which is guessed first."""
 WORDS: Final = {
@@ -107,7 +107,9 @@ class Rule:
         """The part of the binding limit that shall be used."""
         if self.reachable >= LONG:
             return 0.98
-        return self.reachable - SLACK - GUESS * ("output_tokens" in self.limits)
+        # A window's edge cuts a job, and what is reachable is no whole number of them.
+        a_job = 1 / self.jobs
+        return self.reachable - SLACK - a_job - GUESS * ("output_tokens" in self.limits)
 
     @property
     def stand_in(self) -> str:
