@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import orjson
 from sqlalchemy import text
@@ -39,6 +40,9 @@ class NewJob:
     project: str | None = None
     end_user: str | None = None
     tags: tuple[str, ...] | None = None
+
+
+JSON_ALREADY: Final = frozenset({"request", "metadata", "policy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +131,14 @@ async def accept(connection: AsyncConnection, jobs: Sequence[NewJob]) -> list[Ac
 
 
 def _as_json(jobs: Sequence[NewJob]) -> str:
-    """Rows for jsonb_to_recordset; what is JSON already goes in as it is."""
-    rows = [{name: getattr(job, name) for name in NewJob.__slots__} for job in jobs]
+    """Rows for jsonb_to_recordset: JSON goes in as it is, null stays out."""
+    rows = [
+        {name: value for name in NewJob.__slots__ if (value := getattr(job, name)) is not None}
+        for job in jobs
+    ]
     for row in rows:
         row["request_bytes"] = len(row["request"].encode())
-        row["request"] = orjson.Fragment(row["request"])
-        for name in ("metadata", "policy"):
-            row[name] = orjson.Fragment(row[name]) if row[name] else None
+        for name in JSON_ALREADY.intersection(row):
+            row[name] = orjson.Fragment(row[name])
         row["body_hash"] = "\\x" + row["body_hash"].hex()
     return orjson.dumps(rows).decode()
