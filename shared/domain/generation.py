@@ -6,6 +6,7 @@ The same definitions are the HTTP body, the stored payload and what adapters tak
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 from shared.domain.conversation import FORBID, Message, Part, Role, ToolCall
@@ -213,17 +214,20 @@ def deltas_of(result: GenerationResult) -> Iterator[Delta]:
         )
 
 
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass with their defaults; none where it is no dataclass."""
+    return tuple((each.name, each.default) for each in fields(kind)) if is_dataclass(kind) else ()
+
+
 def sparse(value: Any) -> Any:
     """The JSON value of a normal form without what has its default: short to store and read."""
-    if is_dataclass(value):
+    if named := _defaults(type(value)):  # type: ignore[arg-type]  # a class can be hashed
         # A part keeps its type, which is what tells the parts apart.
-        present = (
-            (field.name, getattr(value, field.name), field.default) for field in fields(value)
-        )
         return {
             name: sparse(each)
-            for name, each, default in present
-            if each != default or name == "type"
+            for name, default in named
+            if (each := getattr(value, name)) != default or name == "type"
         }
     if isinstance(value, tuple):
         return [sparse(each) for each in value]
