@@ -8,5 +8,4 @@ def doubted_beside(said: str) -> str:
         WHERE attempts.job_id = jobs.id AND doubt.flagged
           AND attempts.id NOT IN (SELECT attempt_id FROM {said})
           AND NOT EXISTS (SELECT FROM ledger AS sure
-                          WHERE sure.attempt_id = attempts.id AND sure.kind = 'adjust'
-                            AND NOT sure.flagged))"""
+                          WHERE sure.attempt_id = attempts.id AND sure.kind = 'adjust'))"""

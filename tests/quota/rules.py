@@ -27,7 +27,7 @@ LEAST_MARGIN: Final = 0.005
 """The catalog's own."""
 LONG: Final = 0.99
 """What is reachable in windows of twelve seconds and more: there 98 % are demanded."""
-SLACK: Final = 0.025
+SLACK: Final = 0.023
 """What short windows may miss of the reachable part, beside one job."""
 GUESS: Final = 0.06
 """What more they may miss where answers count by what will be written, which is guessed first."""
