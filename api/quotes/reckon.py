@@ -9,12 +9,13 @@ import orjson
 
 from api.jobs.schemas import JobSubmit
 from shared.catalog.deployments import Catalog, Deployment
-from shared.catalog.pricing import most_searches, price_of, worst_case
+from shared.catalog.pricing import most_searches, price_of
 from shared.catalog.tokens import least_inputs
 from shared.db.accept import NewJob
 from shared.db.answers import Measured
 from shared.db.reach import Reach
 from shared.domain.generation import Usage
+from shared.routing.costs import hold_of
 from shared.routing.stored import StoredPolicy
 
 ENOUGH: Final = 5
@@ -149,11 +150,11 @@ class Reckoner:
 
     def _most(self, deployment: Deployment, job: NewJob) -> int:
         """As the dispatcher holds it."""
-        return worst_case(
+        return hold_of(
             deployment,
             input_tokens=job.input_tokens,
             max_tokens=job.max_tokens,
-            searches=most_searches(deployment, asked=job.web_search),
+            searching=job.web_search,
             at=self.at,
         )
 

@@ -34,11 +34,8 @@ AT_ONCE: Final = 500
 async def tell_flagged(database: Database, *, as_json: bool) -> None:
     """Every attempt that is charged at its hold since nobody knows its bill."""
     rows = await _all(database, list_flagged)
-    if as_json:
-        print_json(dict(row._mapping) for row in rows)  # noqa: SLF001 - SQLAlchemy's public name
-        return
-    if not rows:
-        typer.echo("every call's bill is known")
+    if as_json or not rows:
+        _tell_rows(rows, "every call's bill is known", as_json=as_json)
         return
     lines = [
         (row.id, row.job_id, row.deployment, row.state, f"{row.sent_at:%Y-%m-%d %H:%M}",
@@ -56,11 +53,8 @@ async def tell_flagged(database: Database, *, as_json: bool) -> None:
 async def tell_excess(database: Database, *, as_json: bool) -> None:
     """Every call that cost more than was held for it."""
     rows = await _all(database, list_excess)
-    if as_json:
-        print_json(dict(row._mapping) for row in rows)  # noqa: SLF001 - SQLAlchemy's public name
-        return
-    if not rows:
-        typer.echo("no call cost more than was held for it")
+    if as_json or not rows:
+        _tell_rows(rows, "no call cost more than was held for it", as_json=as_json)
         return
     lines = [
         (row.id, row.job_id, row.deployment or "-", show_usd(row.hold_nano),
@@ -146,6 +140,14 @@ async def _all(database: Database, read: Any) -> list[Any]:
             page = await read(connection, after=rows[-1].id if rows else "")
         rows += page
     return rows
+
+
+def _tell_rows(rows: Sequence[Any], none: str, *, as_json: bool) -> None:
+    """As JSON, or in words that there are none."""
+    if as_json:
+        print_json(dict(row._mapping) for row in rows)  # noqa: SLF001 - SQLAlchemy's public name
+    else:
+        typer.echo(none)
 
 
 def _tell_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> None:

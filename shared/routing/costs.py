@@ -21,16 +21,29 @@ class Habits:
     """The part of their input that came out of a cache."""
 
 
+def hold_of(
+    deployment: Deployment, *, input_tokens: int, max_tokens: int, searching: bool, at: datetime
+) -> int:
+    """In nano-USD, as the dispatcher holds it. Raises ConfigurationError for an unknown price."""
+    return worst_case(
+        deployment,
+        input_tokens=input_tokens,
+        max_tokens=max_tokens,
+        searches=most_searches(deployment, asked=searching),
+        at=at,
+    )
+
+
 def most_cost(
     deployment: Deployment, *, input_tokens: int, max_tokens: int, searching: bool, at: datetime
 ) -> int | None:
-    """In nano-USD, as the dispatcher will hold it; None where nobody knows the price."""
+    """The same; None where nobody knows the price."""
     try:
-        return worst_case(
+        return hold_of(
             deployment,
             input_tokens=input_tokens,
             max_tokens=max_tokens,
-            searches=most_searches(deployment, asked=searching),
+            searching=searching,
             at=at,
         )
     except ConfigurationError:

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.catalog.deployments import Catalog, Deployment
-from shared.catalog.pricing import most_searches, worst_case
 from shared.db.release import DueJob
 from shared.domain.budget import AtLimit, Budget
 from shared.domain.clock import Clock
 from shared.domain.job import GiveUp
 from shared.domain.money import show_usd
 from shared.routing.able import Nobody, able
-from shared.routing.costs import expected_costs
+from shared.routing.costs import expected_costs, hold_of
 from shared.routing.stored import Strategy
 from shared.routing.strategies import arranged
 from worker.dispatch.budgets import Purse
@@ -177,10 +176,10 @@ class Chooser:
 
     def hold(self, job: DueJob, deployment: Deployment) -> int:
         """The most that one attempt can cost there, nano-USD."""
-        return worst_case(
+        return hold_of(
             deployment,
             input_tokens=job.input_tokens,
             max_tokens=job.max_tokens,
-            searches=most_searches(deployment, asked=job.web_search),
+            searching=job.web_search,
             at=self._clock.now(),
         )
