@@ -27,6 +27,8 @@ class Bell(StrEnum):
     """These jobs shall stop, or were stopped before they ran."""
     LOG = "pm:bell:log"
     """More was written to the logs of these jobs."""
+    CREATE = "pm:bell:create"
+    """A retry looks for its first try: who asks, the create, how often it was tried before."""
 
 
 class Doorbell:

@@ -100,6 +100,8 @@ class ApiSettings(Frozen):
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
     max_bulk_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
     max_wait: float = Field(default=60.0, gt=0)
+    sync_wait: float = Field(default=600.0, gt=0)
+    """Seconds that a face's synchronous form waits for its answer; then 504; the job goes on."""
     max_streams: int = Field(default=1000, gt=0)
     """Streams of events that one tenant may have open at one time in one api process."""
     max_queued: int = Field(default=5_000_000, gt=0)
@@ -108,6 +110,17 @@ class ApiSettings(Frozen):
     """The bytes of their requests."""
     tenant_max_queued: int | None = Field(default=None, gt=0)
     """Jobs that wait of a tenant that has no `max_queued` of its own; None: no limit."""
+    max_file_bytes: int = Field(default=512 * 1024 * 1024, gt=0)
+    max_stored_bytes: int = Field(default=10 * 1024**3, gt=0)  # of all of a tenant's files
+    max_batch_bytes: int = Field(default=200 * 1024 * 1024, gt=0)
+    max_batch_lines: int = Field(default=50_000, gt=0)
+    cors_origins: Annotated[str, AfterValidator(shapes.origins)] = ""
+    """Whose pages' scripts may call, with commas between: https://app.example,https://b.example."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The same, each by itself."""
+        return shapes.parted(self.cors_origins)
 
 
 class StreamSettings(Frozen):
@@ -126,6 +139,14 @@ class EgressSettings(Frozen):
 
     allow_loopback: bool = False
     """For development: this machine too, and http beside https."""
+
+
+class DeliverySettings(Frozen):
+    """Webhooks that one worker tries at a time: what hangs takes no more room from others."""
+
+    at_once: int = Field(default=512, gt=0)
+    at_once_tenant: int = Field(default=64, gt=0)
+    at_once_endpoint: int = Field(default=16, gt=0)
 
 
 class AlertSettings(Frozen):
@@ -156,6 +177,8 @@ class RetentionSettings(Frozen):
     """Whole jobs with their attempts, events and idempotency keys."""
     usage_minute_days: float | None = Field(default=90.0, gt=0)
     """The sums of usage by the minute; those by the day are always kept."""
+    event_days: float | None = Field(default=30.0, gt=0)
+    """Events that everybody was told of, and deliveries that ended, with their tries."""
 
 
 class Settings(BaseSettings):
@@ -186,6 +209,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     stream: StreamSettings = StreamSettings()
     egress: EgressSettings = EgressSettings()
+    delivery: DeliverySettings = DeliverySettings()
     alerts: AlertSettings = AlertSettings()
     retention: RetentionSettings = RetentionSettings()
 

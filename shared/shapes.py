@@ -26,6 +26,19 @@ def http(url: str) -> str:
     return _shaped(SecretStr(url), {"http", "https"}, host=True).get_secret_value()
 
 
+def origins(value: str) -> str:
+    """Origins of web pages with commas between, or `*` for all. Raises ValueError."""
+    for each in parted(value):
+        if each != "*" and (http(each).count("/") != 2 or not each.isascii()):
+            raise ValueError(f"{each} is no origin: write it as in https://app.example:8443")
+    return value
+
+
+def parted(value: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(filter(None, (each.strip() for each in value.split(","))))
+
+
 def long_enough(pepper: SecretStr) -> SecretStr:
     """A pepper that nobody guesses. Raises ValueError."""
     if len(pepper) < PEPPER_LENGTH:

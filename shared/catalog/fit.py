@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.catalog.deployments import Capability, Catalog, Deployment, Model, route_of
+from shared.catalog.deployments import Catalog, Deployment, Model, route_of
 from shared.catalog.form import CONTENT_OF, require_form
 from shared.catalog.tokens import count_input, least_input, most_input
 from shared.catalog.wires import CONTENT, FOREIGN, NEEDS, SAMPLING, not_taken, uses, without
-from shared.domain.errors import InvalidRequestError
+from shared.domain.errors import ContextLengthError, InvalidRequestError
 from shared.domain.generation import GenerationRequest, RequestKind
 
 MOST_NAMED: Final = 3
@@ -41,7 +41,6 @@ def fit(
     nobody can give it are left out; what is said never is.
     """
     model = catalog.model(request.model)
-    request = _searching(catalog, request, model)
     changed, unfit = _taken(catalog, request, model, rehearse=rehearse)
     max_tokens = _max_tokens(request, model)
     if input_tokens is None:
@@ -63,15 +62,6 @@ def require_fit(catalog: Catalog, request: GenerationRequest) -> None:
     _taken(catalog, request, model, rehearse=False)
     if most_input(request, model) + _max_tokens(request, model) > model.context_window:
         fit(catalog, request)
-
-
-def _searching(catalog: Catalog, request: GenerationRequest, model: Model) -> GenerationRequest:
-    """A model that searches for every answer is asked to, where a wire has a word for it."""
-    if not model.always_searches or request.web_search:
-        return request
-    plan = catalog.plan(route_of(model, rehearse=False))
-    can_say = any(Capability.WEB_SEARCH not in not_taken(each.provider) for each in plan)
-    return replace(request, web_search=True) if can_say else request
 
 
 def _taken(
@@ -156,7 +146,7 @@ def _with_room(request: GenerationRequest, model: Model, input_tokens: int, max_
             f"{field}: {least} input and {max_tokens} output tokens do not fit the "
             f"context window of {model.id}, {model.context_window}"
         )
-        raise InvalidRequestError(message, field=field)
+        raise ContextLengthError(message, field=field)
     return room
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 
-from shared.catalog.deployments import Capability, Provider
+from shared.catalog.deployments import Capability, Deployment, Provider
 from shared.domain.conversation import FilePart, ImagePart, Message, Role
 from shared.domain.generation import GenerationRequest, RequestKind
 
@@ -124,6 +124,14 @@ def as_taken(
         return request, lacking
     said = lacking & {*CONTENT, request.kind}
     return replace(request, **without(request, lacking - said)), said
+
+
+def searching(request: GenerationRequest, deployment: Deployment) -> GenerationRequest:
+    """A model that searches for every answer is told to, where its wire has a word for it."""
+    if request.web_search or not deployment.model.always_searches:
+        return request
+    can_say = Capability.WEB_SEARCH not in not_taken(deployment.provider)
+    return replace(request, web_search=True) if can_say else request
 
 
 def without(request: GenerationRequest, features: frozenset[str]) -> dict[str, Any]:

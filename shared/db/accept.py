@@ -9,7 +9,9 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.domain.face import Face
 from shared.domain.job import JobState, Lane, WaitReason
+from shared.routing.stored import StoredPolicy, input_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +37,24 @@ class NewJob:
     """Deployments of its route that cannot take it."""
     web_search: bool = False
     """The model may search the web for it, which is billed apart."""
-    policy: str | None = None
-    """shared.routing.stored.StoredPolicy as JSON text; None: its route says all."""
+    policy: StoredPolicy | None = None
+    """None: its route says all."""
     project: str | None = None
     end_user: str | None = None
     tags: tuple[str, ...] | None = None
+    face: Face | None = None
+    """What made it, if not the native route."""
+    echo: str | None = None
+    """What replies of that face repeat, as JSON text."""
+    webhook: str | None = None
+    """The id of an endpoint that is told of its end, beside those of its tenant."""
+
+    def input_at(self, deployment: str) -> int:
+        """The input tokens of its call there, at the most."""
+        return input_at(self.policy, deployment, self.input_tokens)
 
 
-JSON_ALREADY: Final = frozenset({"request", "metadata", "policy"})
+JSON_ALREADY: Final = frozenset({"request", "metadata", "echo"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,7 @@ WITH input AS (
         metadata jsonb, batch text, run_at timestamptz, deadline_seconds float8, max_tries int,
         input_tokens int, max_tokens int, idempotency_key text, body_hash bytea, unfit text[],
         web_search boolean, policy jsonb, request_bytes int, project text, end_user text,
-        tags text[])
+        tags text[], face text, echo jsonb, webhook text)
 ), claimed AS (
     INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
     SELECT tenant_id, idempotency_key, body_hash, id FROM input
@@ -79,17 +91,18 @@ WITH input AS (
 ), job AS (
     INSERT INTO jobs (id, tenant_id, key_id, batch, route, lane, state, wait_reason, run_at,
                       deadline, max_tries, input_tokens, max_tokens, unfit, web_search,
-                      policy, request_bytes, project, end_user, tags)
+                      policy, request_bytes, project, end_user, tags, face)
     SELECT id, tenant_id, key_id, batch, route, lane,
            CASE WHEN later THEN :scheduled ELSE :queued END,
            CASE WHEN later THEN :not_before END,
            coalesce(run_at, clock_timestamp()),
            clock_timestamp() + make_interval(secs => deadline_seconds),
            max_tries, input_tokens, max_tokens, unfit, web_search, policy, request_bytes,
-           project, end_user, tags
+           project, end_user, tags, face
     FROM fresh
 ), payload AS (
-    INSERT INTO payloads (job_id, request, metadata) SELECT id, request, metadata FROM fresh
+    INSERT INTO payloads (job_id, request, metadata, echo, webhook)
+    SELECT id, request, metadata, echo, webhook FROM fresh
 )
 SELECT id FROM fresh
 """).bindparams(
@@ -138,6 +151,8 @@ def _as_json(jobs: Sequence[NewJob]) -> str:
     ]
     for row in rows:
         row["request_bytes"] = len(row["request"].encode())
+        if policy := row.get("policy"):
+            row["policy"] = policy.to_json()
         for name in JSON_ALREADY.intersection(row):
             row[name] = orjson.Fragment(row[name])
         row["body_hash"] = "\\x" + row["body_hash"].hex()

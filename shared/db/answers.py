@@ -15,11 +15,12 @@ from shared.domain.job import JobState
 # is what was counted beyond what was billed, as a part of that.
 MEASURED = text("""
 WITH newest AS (
-    SELECT id, state, input_tokens FROM jobs
+    SELECT id, state, input_tokens, policy->'inputs' AS inputs FROM jobs
     WHERE tenant_id = :tenant_id AND id >= :since
     ORDER BY id DESC LIMIT :newest
 ), answered AS (
-    SELECT attempts.deployment, newest.input_tokens AS counted,
+    SELECT attempts.deployment,
+           coalesce((inputs->>attempts.deployment)::bigint, newest.input_tokens) AS counted,
            (attempts.usage->>'input_tokens')::bigint AS billed,
            coalesce((attempts.usage->>'output_tokens')::bigint, 0) AS output
     FROM newest JOIN attempts ON attempts.job_id = newest.id AND attempts.state = :answered

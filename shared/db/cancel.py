@@ -1,6 +1,7 @@
 """Cancel, expire and wake jobs: the moves that need no provider call."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,6 +38,25 @@ UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timest
 WHERE id = :job_id AND state = :running
 """).bindparams(running=JobState.RUNNING)
 
+# Literals: the index of a batch's open jobs is of these states.
+WAITING_OF_BATCH = text("""
+SELECT id, open_attempt FROM jobs
+WHERE tenant_id = :tenant_id AND batch = :batch AND state IN ('scheduled', 'queued')
+ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+
+STOP_BATCH = text("""
+UPDATE jobs SET cancel_requested_at = clock_timestamp()
+WHERE tenant_id = :tenant_id AND batch = :batch AND state = :running
+  AND cancel_requested_at IS NULL
+RETURNING id
+""").bindparams(running=JobState.RUNNING)
+
+OPEN_OF_BATCH = text("""
+SELECT EXISTS (SELECT FROM jobs WHERE tenant_id = :tenant_id AND batch = :batch
+               AND state IN ('scheduled', 'queued', 'running'))
+""")
+
 # now(), not clock_timestamp(): only a bound that stands still is looked up in an index.
 OVERDUE = text("""
 SELECT id, open_attempt FROM jobs
@@ -52,6 +72,11 @@ WHERE id IN (
 ) AND state = :scheduled
 RETURNING route
 """).bindparams(scheduled=JobState.SCHEDULED, queued=JobState.QUEUED)
+
+REASON_OF_BATCH: Final = {
+    JobState.CANCELLED: "its batch was cancelled",
+    JobState.EXPIRED: "the time of its batch was over before an answer came",
+}
 
 
 async def cancel(
@@ -78,6 +103,30 @@ async def cancel(
         )
         return JobState.CANCELLED, given
     return state, []
+
+
+async def end_waiting_of_batch(
+    connection: AsyncConnection, tenant_id: str, batch: str, final: JobState, limit: int = 500
+) -> list[str]:
+    """Cancel or expire so many jobs of a batch that wait; their ids, none when none is left."""
+    asked = {"tenant_id": tenant_id, "batch": batch, "limit": limit}
+    rows = (await connection.execute(WAITING_OF_BATCH, asked)).all()
+    if rows:
+        waiting = [(row.id, row.open_attempt) for row in rows]
+        await _end_waiting(connection, waiting, final, REASON_OF_BATCH[final])
+    return [row.id for row in rows]
+
+
+async def stop_batch(connection: AsyncConnection, tenant_id: str, batch: str) -> list[str]:
+    """Ask the running jobs of a batch to stop; those that were not asked before."""
+    asked = {"tenant_id": tenant_id, "batch": batch}
+    return list((await connection.execute(STOP_BATCH, asked)).scalars())
+
+
+async def is_open_batch(connection: AsyncConnection, tenant_id: str, batch: str) -> bool:
+    """Whether some job of the batch has not ended."""
+    asked = {"tenant_id": tenant_id, "batch": batch}
+    return bool((await connection.execute(OPEN_OF_BATCH, asked)).scalar_one())
 
 
 async def expire_overdue(connection: AsyncConnection, limit: int = 500) -> list[GivenBack]:

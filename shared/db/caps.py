@@ -32,13 +32,15 @@ UNION ALL
 SELECT id, tenant_id, max_running FROM api_keys WHERE max_running IS NOT NULL
 """)
 
-# Counted by attempts_open: only the open attempts of these tenants are looked at.
-IN_FLIGHT = text("""
+# Counted by attempts_open: only the open attempts of these tenants are looked at. The states are
+# no parameters: a plan that is made once could not use a partial index then.
+IN_FLIGHT = text(f"""
 SELECT attempts.tenant_id, jobs.key_id, count(*) AS calls
 FROM attempts JOIN jobs ON jobs.id = attempts.job_id
-WHERE attempts.tenant_id = ANY(CAST(:tenant_ids AS text[])) AND attempts.state IN (:planned, :sent)
+WHERE attempts.tenant_id = ANY(CAST(:tenant_ids AS text[])) AND attempts.state
+    IN ('{AttemptState.PLANNED}', '{AttemptState.SENT}')
 GROUP BY attempts.tenant_id, jobs.key_id
-""").bindparams(planned=AttemptState.PLANNED, sent=AttemptState.SENT)
+""")
 
 # Who releases jobs of a capped tenant holds it meanwhile; nobody waits for it: its turn comes.
 LOCK = text("""

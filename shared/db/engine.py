@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -18,6 +19,14 @@ SESSION_SETTINGS: Final = {
     "plan_cache_mode": "force_custom_plan",
     "timezone": "UTC",
 }
+# To plan such a statement costs more than to run it: it is planned once. Without whole reads of a
+# table the plan that was made while it was empty is good when it is full. What has no index seems
+# dear then, to Postgres before 18 dear enough to be compiled.
+BY_IDS_SETTINGS: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
 # A peer that vanished without a word is noticed in seconds, not after the kernel's quarter
 # of an hour.
 NETWORK_SETTINGS: Final = {
@@ -31,6 +40,38 @@ TOO_COMPLEX: Final = "54"
 """The class of errors that say that a statement exceeds what Postgres can take at all."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What the connections of a pool are for."""
+
+    durable: bool = True
+    """Without it a commit does not wait for the disk: a crash of Postgres may undo the last of
+    them, in their order, and never one that a durable commit came after."""
+    by_ids: bool = False
+    """A few statements that come often and find all of their rows by ids."""
+    looking: bool = False
+    """Statements that change nothing, each by itself: no transaction is begun and ended."""
+
+    @property
+    def session(self) -> dict[str, str]:
+        """The settings of its sessions."""
+        commit = {} if self.durable else {"synchronous_commit": "off"}
+        return SESSION_SETTINGS | commit | (BY_IDS_SETTINGS if self.by_ids else {})
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """Of psycopg: a statement is prepared at its first use, not at its sixth."""
+        return {"prepare_threshold": 0} if self.by_ids else {}
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """Of SQLAlchemy."""
+        return {"isolation_level": "AUTOCOMMIT"} if self.looking else {}
+
+
+ANY_USE: Final = Use()
+
+
 class Database:
     """A pool of connections to one database."""
 
@@ -41,17 +82,9 @@ class Database:
         pool_size: int = 5,
         name: str = "promptmill",
         check: bool = False,
-        durable: bool = True,
+        use: Use = ANY_USE,
     ) -> None:
-        """Open nothing yet; `check` pings a connection before each use (costs a round trip).
-
-        Without `durable` a commit does not wait for the disk: a crash of Postgres may undo the
-        last of them, in their order, and never one that a durable commit came after.
-        """
-        commit = {} if durable else {"synchronous_commit": "off"}
-        options = " ".join(
-            f"-c {key}={value}" for key, value in (SESSION_SETTINGS | commit).items()
-        )
+        """Open nothing yet; `check` pings a connection before each use (costs a round trip)."""
         self._engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -61,10 +94,12 @@ class Database:
             # The words of a failed statement would quote prompts.
             hide_parameters=True,
             connect_args={
-                "options": options,
+                "options": " ".join(f"-c {key}={value}" for key, value in use.session.items()),
                 "application_name": name,
                 **NETWORK_SETTINGS,
+                **use.connection,
             },
+            **use.engine,
         )
 
     @asynccontextmanager

@@ -9,7 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.ids import IdKind, first_id
-from shared.routing.stored import StoredPolicy
+from shared.routing.stored import StoredPolicy, input_at
 
 MOST_COUNTED: Final = 10_000
 """A queue is counted no further than this: the answer stays cheap however long it is."""
@@ -96,6 +96,10 @@ class Place:
     batch: str | None
     tags: tuple[str, ...]
 
+    def input_at(self, deployment: str) -> int:
+        """The input tokens of its next call there, at the most."""
+        return input_at(self.policy, deployment, self.input_tokens, self.last_failure)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
@@ -174,6 +178,6 @@ async def in_flight(connection: AsyncConnection, deployments: Sequence[str]) -> 
 
 
 async def ends_at(connection: AsyncConnection, window_id: int) -> datetime | None:
-    """When a window of a budget turns; None: never."""
-    ends: datetime | None = (await connection.execute(ENDS, {"id": window_id})).scalar_one()
+    """When a window of a budget turns; None: never, or it is not open yet."""
+    ends: datetime | None = (await connection.execute(ENDS, {"id": window_id})).scalar_one_or_none()
     return ends

@@ -1,4 +1,4 @@
-"""What a monitoring system is told of the database: workers, calls in flight, budgets."""
+"""What a monitoring system is told of the database: workers, calls in flight, budgets, events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db.budgets import STARTS_AT
+from shared.db.outbox import read_counts
 from shared.domain.attempt import OPEN_ATTEMPTS
 
 
@@ -21,6 +22,8 @@ class Gauges:
     """`deployment`, `calls` that are released or running."""
     budgets: Sequence[Row[Any]]
     """`tenant` (None: over all), `name`, nano-USD, and `told`: percent passed in this window."""
+    events: Sequence[Row[Any]]
+    """`type` and `told`: how many there ever were."""
 
 
 FLEET = text("""
@@ -47,9 +50,10 @@ ORDER BY living.id
 
 
 async def read_gauges(connection: AsyncConnection) -> Gauges:
-    """Three questions, each by an index or over few rows."""
+    """Four questions, each by an index or over few rows."""
     return Gauges(
         fleet=(await connection.execute(FLEET)).all(),
         in_flight=(await connection.execute(IN_FLIGHT)).all(),
         budgets=(await connection.execute(BUDGETS)).all(),
+        events=await read_counts(connection),
     )

@@ -36,7 +36,12 @@ class Batch:
 # Ids sort by the time of their making, so the oldest stand first in every primary key: what
 # was made after the cutoff cannot have ended before it, and nothing younger is looked at.
 # Contents are sought among themselves: jobs that lost theirs long ago are not looked at either.
-ENDED: Final = "jobs.state = ANY(CAST(:finals AS text[])) AND jobs.finished_at < :cutoff"
+# What a batch has still to write down is kept for it.
+ENDED: Final = """jobs.state = ANY(CAST(:finals AS text[])) AND jobs.finished_at < :cutoff
+AND (jobs.batch IS NULL OR NOT EXISTS (
+    SELECT FROM batches WHERE batches.id = jobs.batch AND batches.tenant_id = jobs.tenant_id
+      AND batches.state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
+))"""
 COUNTED: Final = """NOT EXISTS (
     SELECT FROM attempts JOIN usage_pending ON usage_pending.attempt_id = attempts.id
     WHERE attempts.job_id = jobs.id
@@ -71,6 +76,21 @@ events_gone AS (DELETE FROM events WHERE job_id {THESE})
 DELETE FROM jobs WHERE id {THESE} AND state = ANY(CAST(:finals AS text[])) RETURNING id
 """),
 }
+# The oldest of all are looked at, so a round without work reads no more than a round with it.
+PRUNE_EVENTS: Final = (
+    text("""
+DELETE FROM events WHERE id IN (
+    SELECT id FROM (SELECT id, at, told_at FROM events ORDER BY id LIMIT :limit) AS oldest
+    WHERE told_at IS NOT NULL AND at < :cutoff
+)
+"""),
+    text("""
+DELETE FROM deliveries WHERE id IN (
+    SELECT id FROM deliveries
+    WHERE id < :ceiling AND state <> 'pending' AND ended_at < :cutoff ORDER BY id LIMIT :limit
+)
+"""),
+)
 COUNT: Final = {part: text(f"SELECT count(*) FROM ({OLD[part]}) AS old") for part in Part}
 
 
@@ -88,6 +108,13 @@ async def prune(
     if part is Part.JOBS and not gone:
         await archive_gone(connection, cutoff)
     return Batch(len(gone), max(gone)) if gone else None
+
+
+async def prune_events(connection: AsyncConnection, cutoff: datetime, *, limit: int = 500) -> int:
+    """Let go of the oldest told events and ended deliveries, with their tries; how many."""
+    ceiling = first_id(IdKind.DELIVERY, cutoff)
+    values = {"cutoff": cutoff, "ceiling": ceiling, "limit": limit}
+    return sum([(await connection.execute(each, values)).rowcount for each in PRUNE_EVENTS])
 
 
 async def count_prunable(connection: AsyncConnection, part: Part, cutoff: datetime) -> int:

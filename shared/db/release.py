@@ -10,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.db.budgets import VERSION
 from shared.domain.attempt import AttemptState, Further
 from shared.domain.budget import Payer
-from shared.domain.failure import CORRECTION_TOKENS
 from shared.domain.job import JobState, Lane
-from shared.routing.stored import StoredPolicy
+from shared.routing.stored import StoredPolicy, input_at
 
 REACH: Final = 2_000
 """So many jobs of a lane and tenant are looked through for those that may start now."""
@@ -27,6 +26,7 @@ class DueJob:
     weight: int
     lane: Lane
     input_tokens: int
+    """Enough for each of its candidates."""
     max_tokens: int
     tried: tuple[str, ...]
     isolated: bool
@@ -48,8 +48,13 @@ class DueJob:
 
     @property
     def tokens(self) -> int:
-        """The most tokens that the call can take: what the meter is asked for."""
-        return self.input_tokens + self.max_tokens
+        """The most tokens that a call of it can take at whom it begins with."""
+        first = self.policy.candidates[0] if self.policy else ""
+        return self.input_at(first) + self.max_tokens
+
+    def input_at(self, deployment: str) -> int:
+        """The input tokens of its next call there, at the most."""
+        return input_at(self.policy, deployment, self.input_tokens, self.last_failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +184,7 @@ async def due_jobs(
             tenant_id=row.tenant_id,
             weight=row.weight,
             lane=Lane(row.lane),
-            input_tokens=row.input_tokens + CORRECTION_TOKENS.get(row.error_kind, 0),
+            input_tokens=row.input_tokens,
             max_tokens=row.max_tokens,
             tried=tuple(row.tried),
             isolated=row.isolated,

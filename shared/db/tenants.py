@@ -1,5 +1,6 @@
 """Tenants and their API keys."""
 
+import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -32,6 +33,13 @@ class Caller:
     """The tenant's, as shared.routing.policy.Policy reads it."""
     project: str | None = None
     """All jobs by this key belong to it; None: each says it itself."""
+    old_secret_hash: bytes | None = None
+    """Of the secret that a rotation replaced, while that counts, too."""
+
+    def knows(self, secret_hash: bytes) -> bool:
+        """Whether that is the hash of a secret of this key."""
+        known = (self.secret_hash, self.old_secret_hash or b"")
+        return any(hmac.compare_digest(each, secret_hash) for each in known)
 
 
 ENSURE = text("""
@@ -51,6 +59,7 @@ FIND = text(f"""
 SELECT tenants.id AS tenant_id, tenants.name AS tenant_name, api_keys.id AS key_id,
        api_keys.name AS key_name, secret_hash, scopes, expires_at, policy,
        api_keys.project,
+       CASE WHEN old_secret_until > clock_timestamp() THEN old_secret_hash END AS old_secret_hash,
        api_keys.max_running AS key_max_running,
        api_keys.requests_per_minute AS key_requests_per_minute,
        {", ".join(f"tenants.{each}" for each in NAMES)}
@@ -74,7 +83,8 @@ FROM tenants ORDER BY id
 SET_WEIGHT = text("UPDATE tenants SET weight = :weight WHERE name = :name RETURNING id")
 
 KEY_COLUMNS = """id, name, scopes, created_at, expires_at, revoked_at, max_running,
-requests_per_minute, project"""
+requests_per_minute, project, last_used_at,
+CASE WHEN old_secret_until > clock_timestamp() THEN old_secret_until END AS old_secret_until"""
 KEYS = text(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant_id = :tenant_id ORDER BY id DESC")
 KEY = text(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant_id = :tenant_id AND id = :key_id")
 
@@ -157,6 +167,7 @@ async def find_key(connection: AsyncConnection, key_id: str) -> Caller | None:
         ),
         policy=row.policy,
         project=row.project,
+        old_secret_hash=bytes(row.old_secret_hash) if row.old_secret_hash is not None else None,
     )
 
 

@@ -4,6 +4,7 @@ PromptmillError
 ├── ConfigurationError      settings, catalog, environment: the message names the variable
 ├── InvalidRequestError     what the caller sent: `field` names where
 │   ├── UnknownModelError
+│   ├── ContextLengthError
 │   └── BodyTooLargeError
 ├── NoDeploymentError       the model is known, but nobody holds a credential for it
 ├── NotAuthenticatedError   no key, or one that does not count
@@ -17,6 +18,9 @@ PromptmillError
 │   ├── RateLimitedError    its requests of this minute are sent
 │   └── QueueFullError      as much waits as it may have waiting
 │       └── AllQueuesFullError  or as this installation takes
+├── GenerationFailedError   a job whose answer somebody waits for has ended without one
+├── NotYetError             it has not ended in the time that its caller had; it goes on
+│   └── CutShortError       nor in the time that this process had; the next one knows it
 └── UnavailableError        a dependency is away: try again later
 """
 
@@ -48,6 +52,10 @@ class UnknownModelError(InvalidRequestError):
     """No such model in the catalog."""
 
     code = "unknown_model"
+
+
+class ContextLengthError(InvalidRequestError):
+    """What is said and what may be answered do not fit the model's window."""
 
 
 class BodyTooLargeError(InvalidRequestError):
@@ -133,6 +141,33 @@ class QueueFullError(LimitReachedError):
 
 class AllQueuesFullError(QueueFullError):
     """As much waits as this installation takes."""
+
+
+class GenerationFailedError(PromptmillError):
+    """A job ended without an answer; `kind`: its error's, or the state that it ended in."""
+
+    code = "generation_failed"
+
+    def __init__(self, message: str, *, kind: str, job_id: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.job_id = job_id
+
+
+class NotYetError(PromptmillError):
+    """The job that somebody waits for goes on; `status_url` tells of it."""
+
+    code = "not_yet"
+
+    def __init__(self, message: str, *, status_url: str) -> None:
+        super().__init__(message)
+        self.status_url = status_url
+
+
+class CutShortError(NotYetError):
+    """This process ends before the job does; the same call again finds the job."""
+
+    code = "cut_short"
 
 
 class UnavailableError(PromptmillError):

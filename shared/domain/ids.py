@@ -3,6 +3,7 @@
 from base64 import b32hexencode
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 
 import uuid_utils
 
@@ -18,6 +19,11 @@ class IdKind(StrEnum):
     RUN = "run"
     REQUEST = "req"
     BUDGET = "bud"
+    FILE = "file"
+    BATCH = "batch"
+    ENDPOINT = "we"
+    EVENT = "evt"
+    DELIVERY = "dlv"
 
 
 def new_id(kind: IdKind) -> str:
@@ -29,10 +35,23 @@ def new_id(kind: IdKind) -> str:
     return _id(kind, uuid_utils.uuid7().bytes)
 
 
+def id_of(kind: IdKind, moment: datetime, what: str) -> str:
+    """The same id each time for what happened at that moment and has a name of its own."""
+    return _id(kind, _milliseconds(moment) + blake2b(what.encode(), digest_size=10).digest())
+
+
+def renamed(id_: str, kind: str) -> str:
+    """The same id under another prefix: what one thing is called in another API."""
+    return f"{kind}_{id_.partition('_')[2]}"
+
+
 def first_id(kind: IdKind, moment: datetime) -> str:
     """What sorts before every id made at that moment or later."""
-    milliseconds = max(round(moment.timestamp() * 1000), 0)
-    return _id(kind, milliseconds.to_bytes(6, "big") + bytes(10))
+    return _id(kind, _milliseconds(moment) + bytes(10))
+
+
+def _milliseconds(moment: datetime) -> bytes:
+    return max(round(moment.timestamp() * 1000), 0).to_bytes(6, "big")
 
 
 def _id(kind: IdKind, value: bytes) -> str:

@@ -27,16 +27,16 @@ def _chat(job_id: str, created: int, result: Mapping[str, Any], _: Mapping[str, 
         "content": result.get("content") or (None if _says_otherwise(result) else ""),
         "refusal": result.get("refusal"),
     }
-    if calls := result.get("tool_calls"):
-        message["tool_calls"] = [_call(call) for call in calls]
+    if calls := calls_of(result):
+        message["tool_calls"] = calls
     if citations := result.get("citations"):
         message["annotations"] = [_citation(url) for url in citations]
-    choice = {"index": 0, "message": message, "finish_reason": _reason(result), "logprobs": None}
+    choice = {"index": 0, "message": message, "finish_reason": finish_of(result), "logprobs": None}
     return {**_head(f"chatcmpl-{job_id}", "chat.completion", created, result), "choices": [choice]}
 
 
 def _completion(job_id: str, created: int, result: Mapping[str, Any], _: Mapping[str, Any]) -> Json:
-    text = {"index": 0, "text": result.get("content", ""), "finish_reason": _reason(result)}
+    text = {"index": 0, "text": result.get("content", ""), "finish_reason": finish_of(result)}
     head = _head(f"cmpl-{job_id}", "text_completion", created, result)
     return {**head, "choices": [{**text, "logprobs": None}]}
 
@@ -99,9 +99,15 @@ def _says_otherwise(result: Mapping[str, Any]) -> bool:
     return bool(result.get("tool_calls") or result.get("refusal"))
 
 
-def _reason(result: Mapping[str, Any]) -> str:
+def finish_of(result: Mapping[str, Any]) -> str:
+    """Why the model stopped, in OpenAI's words."""
     reason: str = result["finish_reason"]
     return FINISH_REASONS.get(reason, reason)
+
+
+def calls_of(result: Mapping[str, Any]) -> list[Json]:
+    """The calls of tools that an answer asks for."""
+    return [_call(call) for call in result.get("tool_calls") or ()]
 
 
 def _call(call: Mapping[str, Any]) -> Json:

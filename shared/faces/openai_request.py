@@ -54,12 +54,19 @@ def read_body(url: Any, body: Any, *, lenient: bool = False) -> Asked:
             field, convert = form.converted[name]
             said = convert(value, name)
             request |= {} if said is None else {field: said}
-        elif lenient:
+        elif lenient and name not in WHOLE:
             aside.append(name)
         else:
-            message = f"{name}: it is not supported with this value; leave it out"
+            way_out = WHOLE.get(name, "leave it out")
+            message = f"{name}: it is not supported with this value; {way_out}"
             raise InvalidRequestError(message, field=name)
     return Asked(request, tuple(aside))
+
+
+def parameter_of(url: str, field: str, body: Mapping[str, Any]) -> str:
+    """What the caller calls a field of the normal form; the field itself, where that is it."""
+    named = (name for name, (into, _) in FORMS[url].converted.items() if into == field)
+    return next((name for name in named if body.get(name) is not None), field)
 
 
 def _stop(value: Any, _: str) -> Any:
@@ -143,6 +150,17 @@ NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
     "stream": (False,),
 }
 """Values at which a parameter asks for nothing."""
+WHOLE: Final[Mapping[str, str]] = {
+    "n": "send a request for each answer",
+    "best_of": "send a request for each answer",
+    "functions": "send them as tools",
+    "function_call": "send it as tool_choice",
+    "echo": "the prompt is not repeated",
+    "suffix": "a prompt is continued only",
+    "modalities": "answers are text",
+    "audio": "answers are text",
+}
+"""Without them the answer would be another one: they are never set aside. With the way out."""
 FORMS: Final[Mapping[str, Form]] = {
     CHATS: Form(
         kind="chat",

@@ -54,15 +54,16 @@ def expected_costs(
     candidates: Sequence[Deployment],
     habits: Habits,
     *,
-    input_tokens: int,
+    input_tokens: Mapping[str, int],
     max_tokens: int,
     searching: bool,
     at: datetime,
 ) -> dict[str, int]:
     """Nano-USD by deployment id, without those whose price nobody knows.
 
-    As much of the input is cached as it usually is there. The output is taken for as long as
-    those of all candidates are on average, so that who is not known yet is compared alike.
+    `input_tokens`: as each of them counts them, by its id. As much of the input
+    is cached as it usually is there. The output is taken for as long as those of all candidates
+    are on average, so that who is not known yet is compared alike.
     """
     known = [
         habits.output_tokens[each.id] for each in candidates if each.id in habits.output_tokens
@@ -71,8 +72,8 @@ def expected_costs(
     costs = {}
     for each in candidates:
         usage = Usage(
-            input_tokens=input_tokens,
-            cached_tokens=round(input_tokens * habits.cached.get(each.id, 0.0)),
+            input_tokens=input_tokens[each.id],
+            cached_tokens=round(input_tokens[each.id] * habits.cached.get(each.id, 0.0)),
             output_tokens=output_tokens,
             searches=most_searches(each, asked=searching),
         )

@@ -44,7 +44,10 @@ def _no_dearer(
     ground: Ground, plan: Plan, found: Sequence[Candidate], name: str
 ) -> list[Candidate]:
     """Those found; the job's own where they cost no more: nobody is sent to what is dearer."""
-    priced = {id(each): _cost(ground, plan, each) for each in (*plan.candidates, *found)}
+    searching = plan.fitted.request.web_search
+    priced = {
+        id(each): _cost(ground, each, searching=searching) for each in (*plan.candidates, *found)
+    }
     known = [each for each in found if priced[id(each)] < UNPRICED]
     most = max((priced[id(each)] for each in known), default=0)
     own = [each for each in plan.candidates if priced[id(each)] <= most]
@@ -52,13 +55,13 @@ def _no_dearer(
     return [replace(each, reasons=(reason, *each.reasons)) for each in own or known]
 
 
-def _cost(ground: Ground, plan: Plan, each: Candidate) -> int:
+def _cost(ground: Ground, each: Candidate, *, searching: bool) -> int:
     """The most that its call may cost, nano-USD; UNPRICED where nobody knows."""
     cost = most_cost(
         each.deployment,
-        input_tokens=max(plan.fitted.input_tokens, each.fitted.input_tokens),
+        input_tokens=each.fitted.input_tokens,
         max_tokens=each.fitted.max_tokens,
-        searching=plan.fitted.request.web_search,
+        searching=searching,
         at=ground.at,
     )
     return UNPRICED if cost is None else cost

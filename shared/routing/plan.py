@@ -46,6 +46,8 @@ class Plan:
         """As the job's row keeps it."""
         strategy = self.policy.strategy or Strategy.ORDERED
         weights = {each.deployment.id: each.weight for each in self.candidates}
+        most = self.fitted.input_tokens
+        counts = {each.deployment.id: each.fitted.input_tokens for each in self.everybody}
         return StoredPolicy(
             candidates=_ids(self.candidates),
             strategy=strategy,
@@ -54,7 +56,14 @@ class Plan:
             max_cost_nano=self.policy.max_cost_nano,
             max_tries=self.policy.max_tries,
             downgrades=_ids(self.downgrades),
+            inputs={name: counted for name, counted in counts.items() if counted != most},
         )
+
+    @property
+    def everybody(self) -> tuple[Candidate, ...]:
+        """Whoever may ever be asked."""
+        fallbacks = (each for listed in self.fallbacks.values() for each in listed)
+        return (*self.candidates, *fallbacks, *self.downgrades)
 
 
 def _ids(candidates: tuple[Candidate, ...]) -> tuple[str, ...]:

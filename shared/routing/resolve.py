@@ -130,11 +130,10 @@ def _payable(
     everybody = _everybody(candidates, fallbacks)
     if not everybody:
         return frozenset()
-    input_tokens = max(each.fitted.input_tokens for each in everybody)
     costs = {
         each.deployment.id: most_cost(
             each.deployment,
-            input_tokens=input_tokens,
+            input_tokens=each.fitted.input_tokens,
             max_tokens=each.fitted.max_tokens,
             searching=task.request.web_search,
             at=task.ground.at,

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from shared.catalog.deployments import PLAN_MARK
-from shared.domain.failure import FailureKind
+from shared.domain.failure import CORRECTION_TOKENS, FailureKind
 
 
 class Strategy(StrEnum):
@@ -44,6 +44,7 @@ FALLBACK_OF: Final = {
 """Failures that lead to a list of their own at once."""
 NO_WEIGHTS: Final[Mapping[str, float]] = {}
 NO_FALLBACKS: Final[Mapping[Fallback, tuple[str, ...]]] = {}
+NO_INPUTS: Final[Mapping[str, int]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,8 @@ class StoredPolicy:
     """Failed tries after which one deployment is asked no more; None: it comes round again."""
     downgrades: tuple[str, ...] = ()
     """Deployments of the cheaper route that a budget of its tenant sends it to near its cap."""
+    inputs: Mapping[str, int] = field(default_factory=lambda: NO_INPUTS)
+    """Deployment to the input tokens that its model counts; those of the job's row where absent."""
 
     def fallback_for(self, failure: FailureKind) -> tuple[str, ...]:
         """The deployments of the list that this failure leads to at once; most have none."""
@@ -111,7 +114,7 @@ class StoredPolicy:
 
         What one job's candidates cannot take would else stand before what another's can.
         """
-        plan = replace(self, max_cost_nano=None).to_json()
+        plan = replace(self, max_cost_nano=None, inputs=NO_INPUTS).to_json()
         drawn = blake2b(repr(plan).encode(), digest_size=4).hexdigest()
         return f"{model_route}{PLAN_MARK}{drawn}"
 
@@ -125,6 +128,7 @@ class StoredPolicy:
             "max_cost_nano": self.max_cost_nano,
             "max_tries": self.max_tries,
             "downgrades": list(self.downgrades),
+            "inputs": dict(self.inputs),
         }
         return {name: each for name, each in value.items() if each not in (None, {}, [])}
 
@@ -140,4 +144,17 @@ class StoredPolicy:
             max_cost_nano=value.get("max_cost_nano"),
             max_tries=value.get("max_tries"),
             downgrades=tuple(value.get("downgrades", ())),
+            inputs=dict(value.get("inputs", NO_INPUTS)),
         )
+
+
+def input_at(
+    policy: StoredPolicy | None, deployment: str, most: int, failure: str | None = None
+) -> int:
+    """The input tokens of a job's next call at this deployment, at the most.
+
+    `most`: those of its row, which are enough for whoever its policy has no count for;
+    `failure`: the kind of its last one, which the next try may have to be told of.
+    """
+    counted = policy.inputs.get(deployment, most) if policy else most
+    return counted + CORRECTION_TOKENS.get(failure or "", 0)

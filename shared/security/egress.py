@@ -11,26 +11,17 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-ADDRESSES_IN_DISGUISE: Final = tuple(
-    ipaddress.ip_network(each)
-    for each in (
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "2002::/16",
-        "2001::/32",
-        "::/96",
-        "::ffff:0:0:0/96",
-        "fec0::/10",
-        "192.88.99.0/24",
-    )
-)
-"""NAT64, 6to4, Teredo and the like: they lead to an IPv4 address that nobody looked at."""
+from shared.security.addresses import DeniedAddressError, Resolver, is_public
+
 NAMES_INSIDE: Final = (
     ".local", ".localhost", ".internal", ".intranet", ".lan", ".corp", ".home", ".home.arpa",
     ".svc", ".test", ".example", ".invalid",
 )  # fmt: skip
 """Endings of names that no public server has."""
+HTTPS_PORT: Final = 443
 CHUNK: Final = 64 * 1024
+CONNECTIONS: Final = 100
+"""Open at one time; more calls than that wait for each other."""
 AGENT: Final = "promptmill"
 
 
@@ -54,20 +45,23 @@ class Fetched:
         return f"data:{self.media_type};base64,{b64encode(self.data).decode()}"
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address, as text, lies on the public internet."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        ip = ip.ipv4_mapped or ip
-    disguised = any(ip.version == net.version and ip in net for net in ADDRESSES_IN_DISGUISE)
-    return ip.is_global and not ip.is_multicast and not disguised
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How a server answered a POST."""
+
+    status: int
+    retry_after: str | None
+    """The header as it came."""
 
 
 def check_url(url: str, *, plain_http: bool = False) -> None:
-    """Raises EgressError for what is no URL of ours to call; the address is looked at later."""
+    """Raises EgressError for what is no URL of ours to call; the address is looked at later.
+
+    `plain_http`: http beside https, and any port beside 443.
+    """
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it checks it
+        port = parts.port
     except ValueError:
         raise EgressError("it is not a URL") from None
     if parts.scheme not in ({"https", "http"} if plain_http else {"https"}):
@@ -76,6 +70,17 @@ def check_url(url: str, *, plain_http: bool = False) -> None:
         raise EgressError("it names no host")
     if parts.username or parts.password:
         raise EgressError("it must not hold a user or a password")
+    if port not in {None, HTTPS_PORT} and not plain_http:
+        raise EgressError(f"its port must be {HTTPS_PORT}")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine by its spelling alone."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def looks_public(url: str) -> bool:
@@ -111,15 +116,22 @@ class Progress(Protocol):
 class Egress:
     """Opens connections to public addresses only; lives on one event loop.
 
-    The address is checked when the socket is made, after the name was looked up: a name that
-    leads elsewhere the second time gains nothing. Redirects are not followed.
+    All addresses of a name are checked, and the one that is called again when its socket is made:
+    a name that leads elsewhere the second time gains nothing. Redirects are not followed.
     """
 
-    def __init__(self, *, allow_loopback: bool = False, allow_private: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool = False,
+        allow_private: bool = False,
+        connections: int = CONNECTIONS,
+    ) -> None:
         """`allow_loopback` is for development: this machine, and http beside https.
 
         `allow_private`: any address; only for what the operator, not a caller, names.
         """
+        self._connections = connections
         self._allow_loopback = allow_loopback
         self._allow_private = allow_private
         self._session: aiohttp.ClientSession | None = None
@@ -135,12 +147,15 @@ class Egress:
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float
-    ) -> None:
-        """POST some JSON. Raises EgressError or UnreachableError for any status but 2xx."""
+    ) -> Answered:
+        """POST some JSON. Raises EgressError or UnreachableError where nothing answers.
+
+        Of the answer's body nothing is read: more of it than a buffer holds never comes.
+        """
         typed = {"content-type": "application/json", **headers}
-        async with self._reply("POST", url, seconds, data=body, headers=typed) as reply:
-            if not reply.ok or reply.status >= 300:
-                raise _useless(reply)
+        asked = {"data": body, "headers": typed, "auto_decompress": False}
+        async with self._reply("POST", url, seconds, **asked) as reply:
+            return Answered(reply.status, reply.headers.get("Retry-After"))
 
     @asynccontextmanager
     async def _reply(
@@ -155,6 +170,10 @@ class Egress:
                 yield reply
         except (aiohttp.InvalidURL, UnicodeError):
             raise EgressError("it is not a URL") from None
+        except aiohttp.ClientConnectorCertificateError:
+            raise UnreachableError("its TLS certificate could not be verified") from None
+        except aiohttp.ClientSSLError:
+            raise UnreachableError("no TLS could be agreed on with it") from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, DeniedAddressError):
                 raise EgressError(str(error.os_error)) from None
@@ -177,7 +196,11 @@ class Egress:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(socket_factory=self._socket)
+            connector = aiohttp.TCPConnector(
+                socket_factory=self._socket,
+                resolver=Resolver(self._may_call),
+                limit=self._connections,
+            )
             headers = {"User-Agent": AGENT}
             # One caller's cookies are no business of the next one's.
             self._session = aiohttp.ClientSession(
@@ -191,17 +214,13 @@ class Egress:
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, place = address
         if not self._may_call(str(place[0])):
-            raise DeniedAddressError("its address is not on the public internet")
+            raise DeniedAddressError
         return socket.socket(family, kind, protocol)
 
     def _may_call(self, address: str) -> bool:
         loopback = ipaddress.ip_address(address.partition("%")[0]).is_loopback
         allowed = self._allow_private or (self._allow_loopback and loopback)
         return allowed or is_public(address)
-
-
-class DeniedAddressError(OSError):
-    """The guard's own refusal, told apart from what the network refuses."""
 
 
 def _useless(reply: aiohttp.ClientResponse) -> EgressError | UnreachableError:

@@ -52,9 +52,12 @@ class PresentedKey:
     secret: SecretStr
 
 
-def mint_key(environment: str) -> NewKey:
-    """A fresh key: `pm_<environment>_<id>_<secret><checksum>`, 256 bits of secret."""
-    key_id = new_id(IdKind.KEY)
+def mint_key(environment: str, key_id: str | None = None) -> NewKey:
+    """A fresh key: `pm_<environment>_<id>_<secret><checksum>`, 256 bits of secret.
+
+    With the id of a key it is a fresh secret of that one.
+    """
+    key_id = key_id or new_id(IdKind.KEY)
     secret = _base32(secrets.token_bytes(SECRET_BYTES))
     body = f"{PREFIX}_{environment}_{key_id.removeprefix('key_')}_{secret}"
     return NewKey(key_id, SecretStr(secret), SecretStr(body + _check(body)))

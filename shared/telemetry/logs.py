@@ -18,7 +18,7 @@ ALLOWED: Final = frozenset(
         "job_id", "attempt_id", "tenant_id", "request_id", "worker_id", "workers", "deployment",
         "route", "queue", "bell", "service", "what", "count", "in_flight", "open_slots",
         "method", "path", "status", "seconds", "variable", "near",
-        "budget_id", "percent", "spent_nano", "cap_nano",
+        "budget_id", "percent", "spent_nano", "cap_nano", "subject", "state_version",
     }
 )  # fmt: skip
 """A field that is not named here is dropped, and `dropped` tells its name."""
