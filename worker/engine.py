@@ -12,7 +12,6 @@ from shared.broker.events import EventSender
 from shared.broker.messages import ISOLATED_QUEUE
 from shared.broker.publish import Publisher
 from shared.catalog.current import CurrentCatalog
-from shared.db.engine import Database
 from shared.db.leave import Left
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock, SystemClock
@@ -24,6 +23,8 @@ from shared.security.egress import Egress
 from shared.services import kept_alive
 from shared.settings import Settings
 from worker.adapters.registry import open_adapters
+from worker.databases import Databases
+from worker.delivery.deliverer import Deliverer
 from worker.dispatch.fleet import Fleet
 from worker.dispatch.holder import Holder
 from worker.dispatch.loop import Dispatcher
@@ -35,7 +36,7 @@ from worker.pipeline.documents import Documents
 from worker.pipeline.finish import Finisher
 from worker.pipeline.flights import Flight, Flights
 from worker.pipeline.heartbeat import Heartbeat
-from worker.pipeline.patience import end
+from worker.pipeline.patience import close_all, end
 from worker.pipeline.run import Steps, run
 from worker.pipeline.slots import Slots
 from worker.pipeline.start import Starter
@@ -43,6 +44,7 @@ from worker.pipeline.telling import Teller
 from worker.upkeep.checker import Checker
 from worker.upkeep.follower import Follower
 from worker.upkeep.orders import cancel_all, switch_off
+from worker.upkeep.publisher import EventBus
 from worker.upkeep.rescuer import Rescuer
 from worker.upkeep.sweeper import Sweeper
 
@@ -52,8 +54,6 @@ SPARE_CONNECTIONS: Final = 50
 """Above the calls in flight: a connection that closes is not yet free when the next opens."""
 MOST_CALLS: Final = 10_000
 """What the connections to one provider are enough for; a worker grows no further."""
-CLOSE_SECONDS: Final = 2.0
-"""What each connection gets to close in."""
 
 
 class MillEngine:
@@ -89,10 +89,8 @@ class MillEngine:
         """Everything that leads out of this process, and the lease that covers it."""
         settings = self._settings
         self._failpoints = Failpoints(settings.worker.failpoint)
-        self._database = Database(settings.sqlalchemy_url, pool_size=8, name="promptmill-worker")
-        # What a crash of Postgres undoes was not started: a start is durable, and all before it.
-        url = settings.sqlalchemy_url
-        self._releases = Database(url, pool_size=4, name="promptmill-dispatcher", durable=False)
+        self._databases = Databases.of(settings.sqlalchemy_url)
+        self._database = self._databases.upkeep
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._doorbell = Doorbell(self._redis)
         broker = settings.redis_url.get_secret_value()
@@ -202,31 +200,27 @@ class MillEngine:
 
     async def stop(self) -> None:
         """Leave in order and close everything; what does not close keeps nothing else open."""
-        for close in (
+        await close_all(
             self._heartbeat.leave,
             self._announcer.close,
             self._teller.close,
             self._adapters.close,
             self._egress.close,
             self._publisher.close,
-            self._releases.close,
-            self._database.close,
+            *self._databases.closers,
             self._redis.aclose,
-        ):
-            try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await close()
-            except Exception as error:  # noqa: BLE001 - the process ends, whatever this is
-                log.warning("not_closed", what=close.__qualname__, error=type(error).__name__)
+        )
 
     def _pipeline(self) -> None:
         """The rooms of one attempt, wired."""
         worker = self._settings.worker
-        self._starter = Starter(self._database, self._heartbeat, self._flights, worker)
-        self._finisher = Finisher(self._database, worker, self._failpoints, self._told)
+        self._starter = Starter(self._databases.moves, self._heartbeat, self._flights, worker)
+        self._finisher = Finisher(self._databases.moves, worker, self._failpoints, self._told)
         self._rescuer = Rescuer(
             self._database, self._current, self._meter, self._settings.lease, self._rescued
         )
+        self._deliverer = Deliverer(self._database, self._settings)
+        self._bus = EventBus(self._database, self._deliverer.ring)
         self._steps = Steps(
             catalog=self._current.catalog,
             adapters=self._adapters,
@@ -245,7 +239,8 @@ class MillEngine:
 
     def _make_dispatcher(self) -> Dispatcher:
         means = Means(
-            database=self._releases,
+            looks=self._databases.looks,
+            mint=self._databases.mint,
             current=self._current,
             meter=self._meter,
             fleet=Fleet(),
@@ -273,7 +268,8 @@ class MillEngine:
             self._follower.run,
         ]
         if self._dispatcher is not None:
-            services += [self._dispatcher.run, Checker(self._database, self._adapters).run]
+            checker = Checker(self._database, self._adapters)
+            services += [self._dispatcher.run, checker.run, self._bus.run, self._deliverer.run]
         self._services = [
             asyncio.create_task(kept_alive(service.__qualname__, service)) for service in services
         ]
@@ -292,6 +288,7 @@ class MillEngine:
         """After a commit: wake whoever waits, free the slots, wake the dispatcher."""
         if ended := [row.job_id for row in left if row.moved_to]:
             self._doorbell.ring_soon(Bell.DONE, ended)
+            self._bus.ring()
         # It may go to another deployment at once.
         if again := {row.route for row in left if row.moved_to is JobState.QUEUED}:
             self._doorbell.ring_soon(Bell.DUE, again)

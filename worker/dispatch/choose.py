@@ -168,7 +168,7 @@ class Chooser:
         return expected_costs(
             candidates,
             self._fleet.habits,
-            input_tokens=job.input_tokens,
+            input_tokens={each.id: job.input_at(each.id) for each in candidates},
             max_tokens=job.max_tokens,
             searching=job.web_search,
             at=self._clock.now(),
@@ -178,7 +178,7 @@ class Chooser:
         """The most that one attempt can cost there, nano-USD."""
         return hold_of(
             deployment,
-            input_tokens=job.input_tokens,
+            input_tokens=job.input_at(deployment.id),
             max_tokens=job.max_tokens,
             searching=job.web_search,
             at=self._clock.now(),

@@ -67,7 +67,7 @@ class Dispatcher:
 
     async def _look(self) -> None:
         """Find the routes with work, renew our holds, start the turns of what is ours."""
-        async with self._means.database.transaction() as connection:
+        async with self._means.looks.transaction() as connection:
             due = set(await due_routes(connection))
             await self._means.fleet.count(connection)
             await self._means.caps.look(connection)
@@ -104,7 +104,7 @@ class Dispatcher:
                 _report("route_paused", error, route=route)
                 await asyncio.sleep(PAUSE_AFTER_FAILED_PUBLISH)
                 continue
-            if not turn.due and not await rings(bell, LINGER_SECONDS):
+            if not turn.more and not await rings(bell, LINGER_SECONDS):
                 return
             idle_turns = 0 if turn.released or turn.ended else idle_turns + 1
             await self._pause(turn, began, idle_turns)
@@ -150,7 +150,7 @@ class Dispatcher:
     async def _rebuild(self) -> None:
         """Redis was emptied: tell it what Postgres knows before the first grant."""
         means = self._means
-        async with means.database.transaction() as connection:
+        async with means.looks.transaction() as connection:
             memory = await read_memory(
                 connection,
                 means.catalog.deployments(),

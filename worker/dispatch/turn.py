@@ -46,7 +46,10 @@ PAUSE_AFTER_FAILED_PUBLISH: Final = 1.0
 class Means:
     """All that dispatching needs."""
 
-    database: Database
+    looks: Database
+    """To see what is due."""
+    mint: Database
+    """To release it."""
     current: CurrentCatalog
     meter: Meter
     fleet: Fleet
@@ -71,6 +74,8 @@ class Turn:
     """What came of one turn."""
 
     due: int = 0
+    more: bool = False
+    """Somebody waits still, or may have been out of sight; else a bell rings for the next."""
     released: int = 0
     ended: int = 0
     """Given up: nobody may take them any more."""
@@ -105,7 +110,7 @@ class RouteTurns:
         self._plan = means.fleet.open_of(planned)
         if planned and not self._plan:
             return Turn()
-        async with self._means.database.transaction() as connection:
+        async with self._means.looks.transaction() as connection:
             room = await means.caps.room(connection)
             due = await self._due(connection, room)
             purse = await means.budgets.purse(connection, due)
@@ -118,6 +123,8 @@ class RouteTurns:
             turn.waits(0.0, "max_running")
         turn.ended = await self._give_up(chosen.hopeless)
         gone = turn.released + turn.ended
+        in_sight = len(due) < self._each and not room.full and not self._empty
+        turn.more = bool(due) and (gone < len(due) or not in_sight)
         self._each = min(max(gone * 2, SMALLEST_PEEK), means.settings.batch)
         return turn
 
@@ -160,7 +167,8 @@ class RouteTurns:
         means = self._means
         fleet = means.fleet.capacity(ask.queue)
         jobs = [choice.job for choice in ask.choices]
-        wants = [Want(new_id(IdKind.ATTEMPT), job.input_tokens, job.max_tokens) for job in jobs]
+        whom = ask.deployment.id
+        wants = [Want(new_id(IdKind.ATTEMPT), job.input_at(whom), job.max_tokens) for job in jobs]
         grant = await means.meter.acquire(ask.deployment, ask.queue, fleet, wants)
         if not grant.granted:
             return grant
@@ -185,7 +193,7 @@ class RouteTurns:
             alike.setdefault(each.why, []).append(each.job.id)
         count = 0
         for why, job_ids in alike.items():
-            async with self._means.database.transaction() as connection:
+            async with self._means.mint.transaction() as connection:
                 ended = await give_up(connection, job_ids, why.kind, why.reason)
             if ended:
                 self._means.doorbell.ring_soon(Bell.DONE, ended)
@@ -225,7 +233,7 @@ class RouteTurns:
     ) -> set[str]:
         """One transaction: what caps and budgets have room for, the attempts, and their holds."""
         means = self._means
-        async with means.database.transaction() as connection:
+        async with means.mint.transaction() as connection:
             within = await means.caps.within(connection, jobs)
             wanted = [permit for permit in permits if permit.job_id in within]
             by_id = {job.id: job for job in jobs}
@@ -253,7 +261,7 @@ class RouteTurns:
 
     async def _undo(self, ask: Ask, wants: Sequence[Want], attempt_ids: Sequence[str]) -> None:
         async def once() -> None:
-            async with self._means.database.transaction() as connection:
+            async with self._means.mint.transaction() as connection:
                 await give_back(connection, attempt_ids)
 
         await until_answered("undo_release", once)

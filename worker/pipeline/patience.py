@@ -16,6 +16,8 @@ LONGEST_PAUSE: Final = 1.0
 LAST_WORDS: Final = 3.0
 """Seconds that a cancelled task gets before it is told again."""
 TELLINGS: Final = 3
+CLOSE_SECONDS: Final = 2.0
+"""What each connection gets to close in."""
 
 
 async def until_answered(what: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -48,3 +50,14 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
             task.cancel()
         if left:
             _, left = await asyncio.wait(left, timeout=LAST_WORDS)
+
+
+async def close_all(*closers: Callable[[], Awaitable[object]]) -> None:
+    """Close each, in this order; what does not close keeps nothing else open."""
+    for close in closers:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await close()
+        except Exception as error:  # noqa: BLE001 - the process ends, whatever this is
+            what = getattr(close, "__qualname__", repr(close))
+            log.warning("not_closed", what=what, error=type(error).__name__)

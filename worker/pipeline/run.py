@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
 from shared.catalog.deployments import Catalog, Deployment
-from shared.catalog.wires import as_taken
+from shared.catalog.wires import as_taken, searching
 from shared.db.start import StartedAttempt
 from shared.domain.clock import Clock
 from shared.domain.failure import FailureKind
@@ -226,7 +226,7 @@ def _request(attempt: StartedAttempt, deployment: Deployment) -> GenerationReque
     Raises CallError for a deployment that has no place for all of it: it may be newer in the
     catalog than the job, or changed since. A stand-in may lack what its provider has.
     """
-    request: GenerationRequest = REQUEST.validate_python(attempt.request)
+    request = searching(REQUEST.validate_python(attempt.request), deployment)
     if not deployment.provider.rehearsal:
         request, lacking = as_taken(request, deployment.provider)
         if lacking:

@@ -10,9 +10,8 @@ import structlog
 from pydantic import SecretStr
 
 from shared.db.alerts import Alert
-from shared.domain.clock import SystemClock
-from shared.security.egress import Egress
-from shared.security.webhooks import signed_headers
+from shared.security.egress import Egress, UnreachableError
+from shared.security.posting import Message, post_signed
 from shared.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,11 +49,12 @@ async def write_down(alert: Alert) -> None:
 async def call(
     egress: Callable[[], Egress], url: str, secret: SecretStr, alert: Alert, *, seconds: float
 ) -> None:
-    """POST it, signed. Raises EgressError or UnreachableError."""
-    body = orjson.dumps(body_of(alert))
-    headers = signed_headers(secret, alert.id, int(SystemClock().now().timestamp()), body)
+    """POST it, signed. Raises UnreachableError for all but a status of 2xx."""
+    message = Message(alert.id, orjson.dumps(body_of(alert)))
     async with egress() as opened:
-        await opened.post(url, body, headers, seconds=seconds)
+        posted = await post_signed(opened, url, [secret], message, seconds=seconds)
+    if posted.error is not None:
+        raise UnreachableError(posted.error)
 
 
 def body_of(alert: Alert) -> dict[str, Any]:

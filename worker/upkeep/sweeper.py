@@ -9,10 +9,12 @@ import structlog
 
 from shared.db import workers
 from shared.db.cancel import wake_scheduled
+from shared.db.deliveries import drop_orphans
 from shared.db.engine import Database
 from shared.domain.clock import SystemClock
 from shared.doorbell import Bell, Doorbell
 from shared.settings import Settings
+from worker.delivery.rounds import one_round
 from worker.upkeep.alerter import Alerter
 from worker.upkeep.pruner import Pruner
 from worker.upkeep.rescuer import Rescuer
@@ -23,6 +25,7 @@ log = structlog.get_logger(__name__)
 WAKE_SECONDS: Final = 0.5
 ROLL_SECONDS: Final = 5.0
 ALERT_SECONDS: Final = 1.0
+ORPHAN_SECONDS: Final = 60.0
 FORGET_SECONDS: Final = 3600.0
 PRUNE_SECONDS: Final = 600.0
 
@@ -40,6 +43,7 @@ class Sweeper:
             rescuer.sweep: settings.lease.heartbeat,
             Roller(database).visit: ROLL_SECONDS,
             Alerter(database, settings).visit: ALERT_SECONDS,
+            self._drop_orphans: ORPHAN_SECONDS,
             self._forget: FORGET_SECONDS,
             Pruner(database, settings.retention, SystemClock()).visit: PRUNE_SECONDS,
         }
@@ -56,6 +60,10 @@ class Sweeper:
         if routes:
             await self._doorbell.ring(Bell.DUE, routes)
 
+    async def _drop_orphans(self) -> None:
+        async with self._database.transaction() as connection:
+            await drop_orphans(connection)
+
     async def _forget(self) -> None:
         async with self._database.transaction() as connection:
             await workers.forget(connection)
@@ -65,7 +73,4 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         # Many processes carry the same timers: jitter keeps them from meeting.
         await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001 - the next round may succeed
-            log.warning("upkeep_missed", error=type(error).__name__, detail=str(error)[:200])
+        await one_round(work)
