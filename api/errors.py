@@ -7,60 +7,61 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import ORJSONResponse
-from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from api.admission.creates import REFUSED
+from api.error_shapes import BODIES, SHAPES, Dialect, Told, dialect_of
+from api.jobs.schemas import status_url_of
 from shared.db.engine import is_connection_loss
 from shared.domain import errors
+from shared.faces.faults import CALLER, LIMIT, NOBODY, SPENT, Fault, fault_of
 
 log = structlog.get_logger(__name__)
 
-STATUS: Final[Mapping[type[errors.PromptmillError], int]] = {
-    errors.UnknownModelError: 400,
-    errors.BodyTooLargeError: 413,
-    errors.InvalidRequestError: 400,
-    errors.NoDeploymentError: 409,
-    errors.NotAuthenticatedError: 401,
-    errors.BudgetExceededError: 402,
-    errors.NotPermittedError: 403,
-    errors.NotFoundError: 404,
-    errors.ConflictError: 409,
-    errors.IdempotencyMismatchError: 422,
-    errors.AllQueuesFullError: 503,
-    errors.LimitReachedError: 429,
-    errors.UnavailableError: 503,
+INTERNAL: Final = Fault(status=500)
+AWAY: Final = Fault(status=503)
+FAULTS: Final[Mapping[type, Fault]] = {
+    errors.UnknownModelError: Fault(status=404, native=400, type=CALLER, code="model_not_found"),
+    errors.ContextLengthError: Fault(status=400, type=CALLER, code="context_length_exceeded"),
+    errors.BodyTooLargeError: Fault(status=413, type=CALLER),
+    errors.InvalidRequestError: Fault(status=400, type=CALLER),
+    errors.NoDeploymentError: NOBODY,
+    errors.NotAuthenticatedError: Fault(status=401, type=CALLER, code="invalid_api_key"),
+    errors.BudgetExceededError: SPENT,
+    errors.NotPermittedError: Fault(status=403, type=CALLER),
+    errors.NotFoundError: Fault(status=404, type=CALLER),
+    errors.ConflictError: Fault(status=409, type=CALLER, again=False),
+    errors.IdempotencyMismatchError: Fault(status=409, native=422, type=CALLER, again=False),
+    errors.AllQueuesFullError: AWAY,
+    errors.RateLimitedError: Fault(status=429, type="requests", code="rate_limit_exceeded"),
+    errors.LimitReachedError: Fault(status=429, type=LIMIT),
+    errors.CutShortError: AWAY,
+    errors.NotYetError: Fault(status=504, again=False),
+    errors.UnavailableError: AWAY,
 }
+"""By the nearest class that an error is of."""
 HEADERS: Final[Mapping[int, dict[str, str]]] = {
     401: {"WWW-Authenticate": "Bearer"},
     503: {"Retry-After": "2"},
 }
 CODE_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 415: "invalid_request"}
+NOTHING_MADE: Final = (errors.RateLimitedError, errors.QueueFullError)
+"""Whoever reads one of these has made nothing, and may come again."""
+ALWAYS: Final = (401, 403, 429, 500, 503)
+WAITING: Final = (400, 404, 409, 413, 502, 504)
+"""What a form that waits for its answer may say beside those."""
 
 
-class ErrorDetail(BaseModel):
-    """What went wrong and where."""
-
-    code: str
-    message: str
-    field: str | None = None
-    line: int | None = None
-    request_id: str = ""
-
-
-class ErrorBody(BaseModel):
-    """The one shape of every error."""
-
-    error: ErrorDetail
-
-
-def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(
+    *statuses: int, dialect: Dialect = Dialect.NATIVE
+) -> dict[int | str, dict[str, Any]]:
     """What a route says in OpenAPI about its errors."""
-    return {status: {"model": ErrorBody} for status in (*statuses, 401, 403, 429, 503)}
+    return {status: {"model": BODIES[dialect]} for status in (*statuses, *ALWAYS)}
 
 
 def install(app: FastAPI) -> None:
-    """Turn every error of the app into that shape."""
+    """Turn every error of the app into the shape of its face."""
     app.exception_handler(errors.PromptmillError)(_domain)
     app.exception_handler(RequestValidationError)(_validation)
     app.exception_handler(HTTPException)(_http)
@@ -68,37 +69,65 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_unexpected)
 
 
-def reply(
-    request: Request, status: int, detail: ErrorDetail, headers: Mapping[str, str] | None = None
-) -> ORJSONResponse:
-    """One error as a response."""
-    detail.request_id = getattr(request.state, "request_id", "")
-    known = {**HEADERS.get(status, {}), **(headers or {})}
-    return ORJSONResponse(ErrorBody(error=detail).model_dump(), status_code=status, headers=known)
+def told_of(error: errors.PromptmillError) -> Told:
+    """What is told of this error, in whatever shape."""
+    line, retry_after = getattr(error, "line", None), getattr(error, "retry_after", None)
+    fault, code, status_url = _fault_of(error), error.code, None
+    if isinstance(error, errors.GenerationFailedError):
+        fault, code = fault_of(error.kind), error.kind
+        status_url = status_url_of(error.job_id)
+    elif isinstance(error, errors.NotYetError):
+        status_url = error.status_url
+    return Told(
+        fault=fault,
+        code=code,
+        message=error.message,
+        field=error.field,
+        line=line,
+        status_url=status_url,
+        retry_after=retry_after,
+    )
+
+
+def _fault_of(error: errors.PromptmillError) -> Fault:
+    return next((FAULTS[kind] for kind in type(error).__mro__ if kind in FAULTS), INTERNAL)
+
+
+def reply(request: Request, told: Told) -> ORJSONResponse:
+    """One error as a response, in the shape of the request's face."""
+    dialect, fault = dialect_of(request.scope), told.fault
+    native = dialect is Dialect.NATIVE
+    status = fault.native if native and fault.native else fault.status
+    headers = dict(HEADERS.get(status, {})) if fault.again else {}
+    if told.retry_after is not None:
+        headers["Retry-After"] = str(told.retry_after)
+    if told.status_url is not None:
+        headers["Location"] = told.status_url
+    if not fault.again:
+        headers["x-should-retry"] = "false"
+    body = SHAPES[dialect](told, getattr(request.state, "request_id", ""))
+    return ORJSONResponse(body, status_code=status, headers=headers)
 
 
 async def _domain(request: Request, error: errors.PromptmillError) -> ORJSONResponse:
-    status = next((s for kind, s in STATUS.items() if isinstance(error, kind)), 500)
-    line = getattr(error, "line", None)
-    detail = ErrorDetail(code=error.code, message=error.message, field=error.field, line=line)
-    wait = getattr(error, "retry_after", None)
-    return reply(request, status, detail, {} if wait is None else {"Retry-After": str(wait)})
+    if isinstance(error, NOTHING_MADE):
+        setattr(request.state, REFUSED, True)
+    return reply(request, told_of(error))
 
 
 async def _validation(request: Request, error: RequestValidationError) -> ORJSONResponse:
     """Path and query parameters; bodies are validated in jobs/parse.py."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:])
-    return reply(
-        request,
-        400,
-        ErrorDetail(code="invalid_request", message=f"{field}: {first['msg']}", field=field),
-    )
+    message = f"{field}: {first['msg']}"
+    fault = FAULTS[errors.InvalidRequestError]
+    return reply(request, Told(fault=fault, code="invalid_request", message=message, field=field))
 
 
 async def _http(request: Request, error: HTTPException) -> ORJSONResponse:
     code = CODE_OF_STATUS.get(error.status_code, "invalid_request")
-    return reply(request, error.status_code, ErrorDetail(code=code, message=str(error.detail)))
+    fault = Fault(status=error.status_code, type=CALLER)
+    return reply(request, Told(fault=fault, code=code, message=str(error.detail)))
 
 
 async def _database(request: Request, error: Exception) -> ORJSONResponse:
@@ -109,7 +138,7 @@ async def _database(request: Request, error: Exception) -> ORJSONResponse:
             "the database is away: try again; with the same Idempotency-Key, what may have been "
             "accepted all the same is found and not made twice"
         )
-        return reply(request, 503, ErrorDetail(code="unavailable", message=message))
+        return reply(request, Told(fault=AWAY, code="unavailable", message=message))
     return await _unexpected(request, error)
 
 
@@ -118,4 +147,4 @@ async def _unexpected(request: Request, error: Exception) -> ORJSONResponse:
     request_id = getattr(request.state, "request_id", "")
     log.error("unexpected_error", path=request.url.path, request_id=request_id, exc_info=error)
     message = "an error of ours; the server's log has it under this request id"
-    return reply(request, 500, ErrorDetail(code="internal", message=message))
+    return reply(request, Told(fault=INTERNAL, code="internal", message=message))

@@ -1,11 +1,11 @@
-"""What a Prometheus scrapes: breakers, workers, calls in flight, budgets and their alerts."""
+"""What a Prometheus scrapes: breakers, workers, calls in flight, events, budgets and alerts."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
@@ -78,6 +78,15 @@ def _of_database(gauges: Gauges) -> Iterator[Metric]:
     yield _family("slots", told, "queue", gauges.fleet, "capacity")
     told = "Calls that are released or running."
     yield _family("calls_in_flight", told, "deployment", gauges.in_flight, "calls")
+    told = "What happened to jobs and batches, once it was told."
+    events = CounterMetricFamily("promptmill_events", told, labels=["type"])
+    for row in gauges.events:
+        events.add_metric([row.type], row.told)
+    yield events
+    yield from _of_budgets(gauges)
+
+
+def _of_budgets(gauges: Gauges) -> Iterator[Metric]:
     for column, meaning in OF_BUDGETS.items():
         name = f"budget_{column.removesuffix('_nano')}_usd"
         family = GaugeMetricFamily(f"promptmill_{name}", meaning, labels=["tenant", "budget"])

@@ -1,6 +1,6 @@
 """Keeps what waits within bounds: of each tenant by its limits, of all by the settings."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,7 +62,31 @@ class Backlog:
     @asynccontextmanager
     async def place(self, caller: Caller, wanted: Amount, *, keyed: bool) -> AsyncIterator[Place]:
         """Room for so much. Raises QueueFullError, or BodyTooLargeError if it could never fit."""
-        own, common = self._bounds_of(caller), self._common_bounds()
+        counted = await self._counted(caller, wanted)
+        # From here to the reservation nobody else gets in between.
+        place = Place(keyed=keyed)
+        if refusal := self._refusal(counted, wanted):
+            place.refuse(refusal)
+        for tally in counted:
+            tally.reserve(wanted)
+        try:
+            yield place
+        finally:
+            for tally in counted:
+                tally.settle(wanted, place.accepted)
+
+    async def refusal(
+        self, caller: Caller, wanted: Amount
+    ) -> QueueFullError | BodyTooLargeError | None:
+        """What a submission of so much would be refused with now; nothing is kept for it."""
+        try:
+            return self._refusal(await self._counted(caller, wanted), wanted)
+        except BodyTooLargeError as error:
+            return error
+
+    async def _counted(self, caller: Caller, wanted: Amount) -> dict[Tally, list[Bound]]:
+        """What bounds it, and what waits there already. Raises BodyTooLargeError."""
+        own = self._bounds_of(caller)
         for bound in own:
             if bound.passed(wanted):
                 message = (
@@ -70,25 +94,21 @@ class Backlog:
                     "send fewer jobs at once"
                 )
                 raise BodyTooLargeError(message, field="body")
-        of_tenant = self._tally_of(caller.tenant_id) if own else None
-        if of_tenant:
-            await _refreshed(of_tenant, own, wanted)
-        await _refreshed(self._of_all, common, wanted)
-        # From here to the reservation nobody else gets in between.
-        place = Place(keyed=keyed)
-        passed = _first_passed(own, of_tenant.used + wanted) if of_tenant else None
-        if of_tenant and passed:
-            place.refuse(_refusal_of_tenant(of_tenant, passed, wanted))
-        elif _first_passed(common, self._of_all.used + wanted):
-            place.refuse(_refusal_of_all(self._of_all, wanted))
-        tallies = [each for each in (of_tenant, self._of_all) if each]
-        for tally in tallies:
-            tally.reserve(wanted)
-        try:
-            yield place
-        finally:
-            for tally in tallies:
-                tally.settle(wanted, place.accepted)
+        counted = {self._tally_of(caller.tenant_id): own} if own else {}
+        counted[self._of_all] = self._common_bounds()
+        for tally, bounds in counted.items():
+            await _refreshed(tally, bounds, wanted)
+        return counted
+
+    def _refusal(
+        self, counted: Mapping[Tally, list[Bound]], wanted: Amount
+    ) -> QueueFullError | None:
+        for tally, bounds in counted.items():
+            if passed := _first_passed(bounds, tally.used + wanted):
+                if tally is self._of_all:
+                    return _refusal_of_all(tally, wanted)
+                return _refusal_of_tenant(tally, passed, wanted)
+        return None
 
     def _bounds_of(self, caller: Caller) -> list[Bound]:
         jobs = caller.limits.max_queued or self._settings.tenant_max_queued

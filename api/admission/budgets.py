@@ -21,9 +21,8 @@ from shared.routing.costs import most_cost
 class Sized(Counted, Protocol):
     """A job whose call can be priced."""
 
-    @property
-    def input_tokens(self) -> int:
-        """At the most."""
+    def input_at(self, deployment: str) -> int:
+        """The input tokens of its call there, at the most."""
 
     @property
     def max_tokens(self) -> int:
@@ -113,11 +112,11 @@ class Rooms:
         return self.concerned[asked]
 
     def _cost(self, job: Sized, deployment: Deployment) -> int | None:
-        asked = (deployment.id, job.input_tokens, job.max_tokens, job.web_search)
+        asked = (deployment.id, job.input_at(deployment.id), job.max_tokens, job.web_search)
         if asked not in self.costs:
             self.costs[asked] = most_cost(
                 deployment,
-                input_tokens=job.input_tokens,
+                input_tokens=job.input_at(deployment.id),
                 max_tokens=job.max_tokens,
                 searching=job.web_search,
                 at=self.at,
@@ -146,11 +145,20 @@ async def require_room(connection: AsyncConnection, book: Book, claims: Sequence
     if not book.budgets:
         return
     rooms = await rooms_for(connection, book, claims, SystemClock().now())
+    if refusal := await refusal_of(connection, rooms, claims):
+        raise refusal
+
+
+async def refusal_of(
+    connection: AsyncConnection, rooms: Rooms, claims: Iterable[Claim]
+) -> BudgetExceededError | None:
+    """What the first job whose cheapest call can fit no more is refused with."""
     for claim in claims:
         if short := rooms.never(claim):
             where = "" if claim.line is None else f"line {claim.line}: "
             said = where + told(short, await ends_at(connection, short.window.id))
-            raise BudgetExceededError(said, line=claim.line)
+            return BudgetExceededError(said, line=claim.line)
+    return None
 
 
 def told(short: Short, until: datetime | None) -> str:

@@ -1,6 +1,7 @@
 """Holds callers to their requests a minute; who has no limit costs nothing."""
 
 import asyncio
+from datetime import timedelta
 from math import ceil
 from time import monotonic
 from typing import Final
@@ -9,7 +10,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.error_shapes import Dialect
 from shared.db.tenants import Caller
+from shared.domain.clock import Clock
 from shared.domain.errors import RateLimitedError
 from shared.meters.inbound import Allowance, Inbound
 
@@ -53,13 +56,30 @@ class RequestLimits:
         return allowance
 
 
-def headers_of(allowance: Allowance) -> dict[str, str]:
-    """What each answer says of the caller's limit, in OpenAI's words."""
+def headers_of(allowance: Allowance, dialect: Dialect, clock: Clock) -> dict[str, str]:
+    """What each answer says of the caller's limit, in the words of the API that it asked."""
+    if dialect is Dialect.ANTHROPIC:
+        full_again = clock.now() + timedelta(seconds=ceil(allowance.reset))
+        return {
+            "anthropic-ratelimit-requests-limit": str(allowance.limit),
+            "anthropic-ratelimit-requests-remaining": str(allowance.remaining),
+            "anthropic-ratelimit-requests-reset": f"{full_again:%Y-%m-%dT%H:%M:%SZ}",
+        }
     return {
         "x-ratelimit-limit-requests": str(allowance.limit),
         "x-ratelimit-remaining-requests": str(allowance.remaining),
-        "x-ratelimit-reset-requests": f"{allowance.reset:.3f}s",
+        "x-ratelimit-reset-requests": duration(allowance.reset),
     }
+
+
+def duration(seconds: float) -> str:
+    """Seconds in OpenAI's words: `0s`, `450ms`, `1.5s`, `6m0s`."""
+    if 0 < seconds < 1:
+        return f"{ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(seconds, 60)
+    return (
+        f"{int(minutes)}m{int(rest)}s" if minutes else f"{rest:.3f}".rstrip("0").rstrip(".") + "s"
+    )
 
 
 def refusal(allowance: Allowance) -> RateLimitedError:

@@ -59,7 +59,7 @@ class CatalogRefreshed(BaseModel):
 async def list_providers(parts: AnyParts, caller: Reader) -> ProviderList:
     """Who can be called, who not and why, how they do, and what they serve."""
     catalog = parts.catalog
-    view = await _view(parts, caller, catalog)
+    view = await view_of(parts, caller, catalog)
     return ProviderList(data=[view.of(each) for each in catalog.providers.values()])
 
 
@@ -135,7 +135,7 @@ async def check_provider(
     """A worker asks it something that costs nothing; the reply shows what came of it."""
     catalog = parts.catalog
     provider = _known(catalog, provider_id)
-    view = await _view(parts, caller, catalog)
+    view = await view_of(parts, caller, catalog)
     if not view.standings.reach.living:
         raise ConflictError("no worker is running: nobody can check a provider")
     if view.standings.reach.ready(provider) is not True:
@@ -148,7 +148,7 @@ async def check_provider(
         if monotonic() >= deadline:
             raise ConflictError(f"no worker checked {provider_id} within {CHECK_SECONDS:.0f} s")
         await asyncio.sleep(LOOK_SECONDS)
-        read = (await _view(parts, caller, catalog)).of(provider)
+        read = (await view_of(parts, caller, catalog)).of(provider)
     return read
 
 
@@ -159,10 +159,11 @@ async def _switch(
     provider = _known(catalog, provider_id)
     async with parts.database.transaction() as connection:
         await switch(connection, provider_id, enabled=enabled, reason=reason, by=caller.key_id)
-    return (await _view(parts, caller, catalog)).of(provider)
+    return (await view_of(parts, caller, catalog)).of(provider)
 
 
-async def _view(parts: Parts, caller: Caller, catalog: Catalog) -> View:
+async def view_of(parts: Parts, caller: Caller, catalog: Catalog) -> View:
+    """How every provider stands now, as this caller may see it."""
     async with parts.database.transaction() as connection:
         standings = await read_standings(connection)
     served = served_by(catalog)

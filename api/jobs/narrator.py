@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import orjson
 
+from api.jobs.schemas import JobRead
 from shared.db.watch import Standing
 from shared.streamlog import START, Entry, EntryKind, Position
 
-KEEP_ALIVE: Final = b": keep-alive\n\n"
 RETRY: Final = b"retry: 500\n\n"
 """Milliseconds until a client that lost its connection comes back."""
 
@@ -47,6 +47,8 @@ def event(name: EventName, data: str | bytes, at: Position | None = None) -> byt
 
 class Narrator:
     """How far one watcher is, and what it must hear next."""
+
+    over = False
 
     def __init__(self, last: Position | None) -> None:
         """`last`: what the watcher has heard already."""
@@ -89,6 +91,14 @@ class Narrator:
     def has_heard_all(self, standing: Standing) -> bool:
         """Whether the log of a job that has ended was read to its end."""
         return standing.last_epoch is None or self._ended >= standing.last_epoch
+
+    def cut(self) -> bytes:
+        """Nothing: whoever comes back is told the rest."""
+        return b""
+
+    def end(self, job: JobRead) -> bytes:
+        """The event for a job that has ended."""
+        return event(EventName.END, job.model_dump_json())
 
     def _beginning(self, entry: Entry) -> bytes:
         self._broken = False

@@ -1,6 +1,5 @@
 """The job resource over HTTP: parse, one call, return."""
 
-from time import monotonic
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -9,7 +8,7 @@ from pydantic import AwareDatetime
 from api.bodies import body_of
 from api.deps import AnyParts, Parts, Reader, Writer
 from api.errors import error_responses
-from api.jobs.find import find_job
+from api.jobs.find import find_job, job_after
 from api.jobs.parse import parse_as, parse_json, split_lines
 from api.jobs.schemas import (
     JOB_EXAMPLE,
@@ -29,7 +28,6 @@ from api.jobs.submit import Submission, read_line, submit
 from shared.catalog.deployments import REHEARSAL_PREFIX
 from shared.db.cancel import cancel
 from shared.db.read import Filters, Page, list_jobs, summarise
-from shared.db.tenants import Caller
 from shared.domain.errors import ConflictError
 from shared.domain.job import FINAL_STATES, JobState, Lane
 from shared.doorbell import Bell
@@ -64,7 +62,9 @@ async def submit_job(
     body = parse_json(raw)
     asked = parse_as(JobSubmit, body)
     [accepted] = await submit(parts, caller, [Submission(asked, body, len(raw), idempotency_key)])
-    job = await _job_after(parts, caller, accepted.job_id, wait, look_first=accepted.replayed)
+    job = await job_after(
+        parts, caller, accepted.job_id, _allowed(parts, wait), look_first=accepted.replayed
+    )
     if wait and job.state in FINAL_STATES:
         response.status_code = 200
     response.headers["Location"] = job.status_url
@@ -169,7 +169,7 @@ async def get_job(
 
     With `include=why` it tells what the job waits for, until when, and its attempts.
     """
-    job = await _job_after(parts, caller, job_id, wait)
+    job = await job_after(parts, caller, job_id, _allowed(parts, wait))
     return await with_story(parts, caller, job_id) if include else job
 
 
@@ -192,22 +192,6 @@ async def cancel_job(parts: AnyParts, caller: Writer, job_id: JobId) -> JobRead:
     return await find_job(parts, caller, job_id)
 
 
-async def _job_after(
-    parts: Parts, caller: Caller, job_id: str, seconds: float, *, look_first: bool = True
-) -> JobRead:
-    """The job when it has ended, or as it stands when the time is out.
-
-    What was accepted a moment ago need not be looked at before the wait.
-    """
-    until = monotonic() + min(seconds, parts.settings.api.max_wait)
-    event = parts.waiters.expect(job_id)
-    try:
-        job = await find_job(parts, caller, job_id) if look_first or not seconds else None
-        while job is None or job.state not in FINAL_STATES:
-            if not await parts.waiters.set_before(until, event):
-                return job or await find_job(parts, caller, job_id)
-            event.clear()
-            job = await find_job(parts, caller, job_id)
-        return job
-    finally:
-        parts.waiters.forget(job_id, event)
+def _allowed(parts: Parts, seconds: float) -> float:
+    """As long as was asked for, and as the installation lets one wait."""
+    return min(seconds, parts.settings.api.max_wait)

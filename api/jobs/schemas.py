@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -17,15 +17,19 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from shared.catalog.deployments import REHEARSAL_PREFIX, model_of
+from shared.domain.event import OF_ONE_JOB, EventType
 from shared.domain.generation import GenerationRequest
 from shared.domain.job import JobState, Lane, WaitReason
 from shared.domain.money import NANO_PER_USD, to_nano
 from shared.routing.policy import MOST_USD, Policy
 
 MOST_TAGS: Final = 8
+Word = TypeVar("Word", bound=str)
 LaneName = Literal["interactive", "standard", "bulk"]
 Label = Annotated[str, Field(min_length=1, max_length=64)]
 EndUser = Annotated[str, Field(min_length=1, max_length=128)]
+WebhookUrl = Annotated[str, Field(min_length=1, max_length=2048)]
+EventNames = Annotated[tuple[EventType, ...], Field(min_length=1)]
 Metadata = Annotated[dict[str, Annotated[str, Field(max_length=512)]], Field(max_length=16)]
 JOB_EXAMPLE: JsonDict = {
     "request": {
@@ -47,6 +51,16 @@ Moment = Annotated[
     PlainSerializer(_rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
+
+
+def status_url_of(job_id: str) -> str:
+    """Where a job is read."""
+    return f"/api/v1/jobs/{job_id}"
+
+
+def sorted_once(values: tuple[Word, ...] | None) -> tuple[Word, ...] | None:
+    """Each once, in order: what means the same is the same."""
+    return None if values is None else tuple(sorted(set(values)))
 
 
 class JobSubmit(BaseModel):
@@ -77,11 +91,25 @@ class JobSubmit(BaseModel):
     policy: Policy | None = None
     """Whom to ask, in which order, at what cost; `request.model` may be a route's name, too."""
     metadata: Metadata | None = None
+    webhook_url: WebhookUrl | None = None
+    """Is told of its end, beside the tenant's own endpoints."""
+    webhook_events: EventNames | None = None
+    """Of which ends; all `job.` events where absent."""
 
-    @field_validator("tags")
+    _sorted = field_validator("tags", "webhook_events")(sorted_once)
+
+    @field_validator("webhook_events")
     @classmethod
-    def _sorted_once(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted(set(tags)))
+    def _of_one_job(cls, events: tuple[EventType, ...] | None) -> tuple[EventType, ...] | None:
+        if other := next((each for each in events or () if each not in OF_ONE_JOB), None):
+            raise PydanticCustomError("idle", "{other} is no event of a job", {"other": str(other)})
+        return events
+
+    @model_validator(mode="after")
+    def _events_of_a_url(self) -> Self:
+        if self.webhook_events is not None and self.webhook_url is None:
+            raise PydanticCustomError("idle", "webhook_events needs a webhook_url")
+        return self
 
     @model_validator(mode="after")
     def _most_of_a_batch(self) -> Self:
@@ -207,7 +235,7 @@ class JobRead(JobStanding):
             run_at=row.run_at,
             started_at=row.started_at,
             result=getattr(row, "result", None),
-            status_url=f"/api/v1/jobs/{row.id}",
+            status_url=status_url_of(row.id),
             **more,
         )
 

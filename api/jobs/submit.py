@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from api.deps import Parts
 from api.jobs.parse import LineError, parse_as, parse_json
 from api.jobs.schemas import BulkLine, JobSubmit
 from api.routing.plans import Planner, planner_for
+from api.webhooks.of_jobs import with_webhooks
 from shared.catalog.deployments import Catalog, Deployment, route_of
 from shared.catalog.fit import Fitted, fit
 from shared.catalog.tokens import at_hand, count_inputs
@@ -30,6 +31,7 @@ from shared.domain.errors import (
     NoDeploymentError,
     UnknownModelError,
 )
+from shared.domain.face import Face
 from shared.domain.generation import sparse
 from shared.domain.ids import IdKind, new_id
 from shared.domain.job import Lane
@@ -52,6 +54,9 @@ class Submission:
     idempotency_key: str | None
     line: int | None = None
     """Its line in a bulk body."""
+    face: Face | None = None
+    echo: Mapping[str, Any] | None = None
+    """What replies of that face repeat."""
 
 
 def read_line(number: int, line: bytes) -> Submission:
@@ -85,11 +90,11 @@ async def _submit(
         jobs = _new_jobs(parts, caller, submissions, planner)
     else:
         jobs = await asyncio.to_thread(_new_jobs, parts, caller, submissions, planner)
-    async with parts.database.transaction() as connection:
+    jobs = await with_webhooks(parts, jobs, [(each.asked, each.line) for each in submissions])
+    async with parts.accepting.transaction() as connection:
         reach = await read_reach(connection)
-        for route, unfit, policy in {(job.route, job.unfit or (), job.policy) for job in jobs}:
-            plan = deployments_of(parts.catalog, route, unfit, policy)
-            if reason := reach.refused(plan):
+        for job in _one_of_each_plan(jobs):
+            if reason := reach.refused(deployments_of(parts.catalog, job)):
                 raise NoDeploymentError(reason, field="request.model")
         accepted = await accept(connection, jobs)
         _refuse_mismatches(submissions, accepted)
@@ -113,14 +118,17 @@ def is_quick(catalog: Catalog, submissions: Sequence[Submission]) -> bool:
     return at_hand(filter(None, named))
 
 
-def deployments_of(
-    catalog: Catalog, route: str, unfit: Sequence[str], policy: str | None
-) -> list[Deployment]:
+def deployments_of(catalog: Catalog, job: NewJob) -> list[Deployment]:
     """Whoever may ever be asked for a job."""
-    if policy is None:
-        return [each for each in catalog.plan(route) if each.id not in unfit]
-    stored = StoredPolicy.from_json(orjson.loads(policy))
-    return [each for name in stored.deployments() if (each := catalog.known(name))]
+    if job.policy is None:
+        return [each for each in catalog.plan(job.route) if each.id not in (job.unfit or ())]
+    return [each for name in job.policy.deployments() if (each := catalog.known(name))]
+
+
+def _one_of_each_plan(jobs: Sequence[NewJob]) -> Iterable[NewJob]:
+    """One job for all that the same deployments may take."""
+    plans = {(job.route, job.unfit, job.policy and job.policy.deployments()): job for job in jobs}
+    return plans.values()
 
 
 def drafts(
@@ -187,7 +195,9 @@ def _new_job(
         # A plan names only who can take it.
         unfit=None if policy else fitted.unfit or None,
         web_search=fitted.request.web_search,
-        policy=orjson.dumps(policy.to_json()).decode() if policy else None,
+        policy=policy,
+        face=submission.face,
+        echo=orjson.dumps(submission.echo).decode() if submission.echo else None,
     )
 
 
@@ -203,14 +213,18 @@ def _fit(parts: Parts, asked: JobSubmit, input_tokens: int | None) -> Fitted:
 def _claims(
     catalog: Catalog, reach: Reach, made: Iterable[tuple[Submission, NewJob, Accepted]]
 ) -> list[Claim]:
-    """What is new, and whoever may take it and can be called, as far as is known."""
+    """Of what is new."""
     claims = []
     for submission, job, accepted in made:
-        plan = deployments_of(catalog, job.route, job.unfit or (), job.policy)
-        callable_ = [each for each in plan if reach.ready(each.provider) is not False]
         if not accepted.replayed:
-            claims.append(Claim(job, callable_, submission.line))
+            claims.append(claim_of(catalog, reach, job, submission.line))
     return claims
+
+
+def claim_of(catalog: Catalog, reach: Reach, job: NewJob, line: int | None) -> Claim:
+    """A job that wants room in its budgets, and whoever may take it and can be called."""
+    plan = deployments_of(catalog, job)
+    return Claim(job, [each for each in plan if reach.ready(each.provider) is not False], line)
 
 
 def _fresh(submissions: Sequence[Submission], accepted: Sequence[Accepted]) -> list[Submission]:

@@ -57,6 +57,11 @@ class Waiters:
         """
         return await rings(event, until - monotonic()) and not self._leaving
 
+    @property
+    def leaving(self) -> bool:
+        """The process goes: what is not known yet will be known to another."""
+        return self._leaving
+
     def leave(self) -> None:
         """The process goes: nobody waits any longer, nobody begins to."""
         self._leaving = True

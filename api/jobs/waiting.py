@@ -165,7 +165,7 @@ async def _in_line(
     if place.released or not capacity:
         return waiting
     try:
-        want = Want(place.job_id, place.input_tokens, place.max_tokens)
+        want = Want(place.job_id, place.input_at(deployment.id), place.max_tokens)
         told = await parts.meter.look(deployment, queue, capacity, want)
     except (RedisError, MemoryLostError, OSError):
         waiting.reason = "no_meter"
@@ -203,7 +203,7 @@ async def _timed(
 def _quota(deployment: Deployment, place: explain.Place) -> float:
     """Calls like this one that the deployment's window allows in a minute; 0: it has no limit."""
     limits = deployment.limits
-    tokens = max(place.input_tokens + place.max_tokens, 1)
+    tokens = max(place.input_at(deployment.id) + place.max_tokens, 1)
     allowed = (limits.requests, limits.tokens / tokens)
     return min((each for each in allowed if each), default=0.0) * 60 / limits.window
 

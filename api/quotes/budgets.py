@@ -1,10 +1,12 @@
 """What budgets leave for the lines of a quote."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.admission.budgets import Claim, refusal_of, rooms_for
 from api.jobs.schemas import Cost
 from api.quotes.reckon import Line, Sum
 from api.quotes.schemas import QuotedBudget
@@ -12,6 +14,7 @@ from shared.db.book import Book
 from shared.db.budget_rows import BATCH_NAME
 from shared.db.budgets import Window, read_budgets, read_windows
 from shared.domain.budget import AtLimit, Budget, Every, Payer, Scope
+from shared.domain.errors import BudgetExceededError
 
 
 @dataclass(slots=True)
@@ -41,25 +44,49 @@ class Concerned:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The budgets as a submission of the lines would find them."""
+
+    book: Book
+    made: dict[str, Window]
+    """The windows of those that it would make itself, by the budget's id."""
+
+
+async def standing_of(connection: AsyncConnection, lines: Sequence[Line]) -> Standing:
+    """As they stand now, with those of the lines' new batches."""
+    listed = await read_budgets(connection)
+    made = _of_new_batches(listed.budgets, lines)
+    book = Book.of(replace(listed, budgets=[*listed.budgets, *made]))
+    return Standing(book, {each.id: Window(0, each.id, each.cap_nano, 0, 0) for each in made})
+
+
 async def budgets_of(
-    connection: AsyncConnection, lines: Sequence[Line], share: float
+    connection: AsyncConnection, standing: Standing, lines: Sequence[Line], share: float
 ) -> list[QuotedBudget]:
     """Every budget that a line would count in if the first of its deployments answered.
 
     `share`: these lines of all that there are.
     """
-    listed = await read_budgets(connection)
-    made = _of_new_batches(listed.budgets, lines)
-    book = Book.of(replace(listed, budgets=[*listed.budgets, *made]))
     concerned: dict[str, Concerned] = {}
     for line in lines:
-        for budget in book.concerning(line.job, line.first):
+        for budget in standing.book.concerning(line.job, line.first):
             concerned.setdefault(budget.id, Concerned(budget)).sum.add(line)
-    found = list(concerned.values())
-    known = [each.budget.id for each in found if each.budget not in made]
-    windows = await read_windows(connection, known)
-    windows |= {each.id: Window(0, each.id, each.cap_nano, 0, 0) for each in made}
-    return [each.read(windows[each.budget.id], share) for each in found]
+    windows = await read_windows(connection, concerned.keys() - standing.made.keys())
+    windows |= standing.made
+    return [each.read(windows[name], share) for name, each in concerned.items()]
+
+
+async def refusal_by(
+    connection: AsyncConnection, standing: Standing, claims: Iterable[Claim], at: datetime
+) -> BudgetExceededError | None:
+    """What a submission would be refused with for want of money, as it looks at it itself."""
+    if not standing.book.budgets:
+        return None
+    made = list(claims)
+    rooms = await rooms_for(connection, standing.book, made, at)
+    rooms.windows.update(standing.made)
+    return await refusal_of(connection, rooms, made)
 
 
 def _of_new_batches(there: Sequence[Budget], lines: Sequence[Line]) -> list[Budget]:

@@ -29,10 +29,10 @@ class Call:
     max_tokens: float
 
     @classmethod
-    def mean_of(cls, lines: Sequence[Line]) -> "Call":
-        """Of at least one line."""
+    def mean_of(cls, lines: Sequence[Line], deployment: str) -> "Call":
+        """Of at least one line, as this one counts."""
         return cls(
-            sum(line.job.input_tokens for line in lines) / len(lines),
+            sum(line.job.input_at(deployment) for line in lines) / len(lines),
             sum(line.expected_output for line in lines) / len(lines),
             sum(line.job.max_tokens for line in lines) / len(lines),
         )
@@ -67,7 +67,7 @@ class Load:
 class Pace:
     """How fast calls of one kind can go, of which so many come."""
 
-    call: Call
+    lines: Sequence[Line]
     calls: float
     vitals: Vitals
     fleet: Mapping[str, int]
@@ -81,7 +81,7 @@ class Pace:
         return min(((rate, name) for name, rate in found.items()), default=None)
 
     def _by_limits(self, deployment: Deployment) -> dict[str, float]:
-        limits, call = deployment.limits, self.call
+        limits, call = deployment.limits, Call.mean_of(self.lines, deployment.id)
         windows = MINUTE / limits.window * (1 - limits.margin)
         output = call.max_tokens if limits.counts is Counting.RESERVED else call.output_tokens
         allowed = {
@@ -136,8 +136,7 @@ async def eta_of(
     """Of the last of these lines; None where nothing is known that holds them."""
     lines, before = load.lines, load.before
     whom = tuple(dict.fromkeys(each for line in lines for each in line.whom))
-    call = Call.mean_of(lines)
-    pace = Pace(call=call, calls=load.turns_of_all, vitals=vitals, fleet=fleet)
+    pace = Pace(lines=lines, calls=load.turns_of_all, vitals=vitals, fleet=fleet)
     paces = {each: found for each in whom if (found := pace.slowest(each))}
     a_minute = sum(rate for rate, _ in paces.values())
     if not a_minute:
@@ -161,7 +160,7 @@ async def eta_of(
 
 async def _wait(meter: Meter, first: Deployment, line: Line, fleet: Mapping[str, int]) -> float:
     """Seconds until such a call may go; none are known while Redis is away."""
-    want = Want(ASKING, line.job.input_tokens, line.job.max_tokens)
+    want = Want(ASKING, line.job.input_at(first.id), line.job.max_tokens)
     try:
         told = await meter.look(first, first.queue, fleet.get(first.queue, 0), want)
     except (RedisError, MemoryLostError, OSError):

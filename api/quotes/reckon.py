@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-import orjson
-
 from api.jobs.schemas import JobSubmit
 from shared.catalog.deployments import Catalog, Deployment
 from shared.catalog.pricing import most_searches, price_of
@@ -16,7 +14,6 @@ from shared.db.answers import Measured
 from shared.db.reach import Reach
 from shared.domain.generation import Usage
 from shared.routing.costs import hold_of
-from shared.routing.stored import StoredPolicy
 
 ENOUGH: Final = 5
 """Answers of a deployment that say more than a guess."""
@@ -38,11 +35,18 @@ class Line:
     expected: int
     most: int
     """What is held for its call."""
+    number: int = 1
+    """Its line in the body."""
 
     @property
     def first(self) -> Deployment:
         """Who is asked first."""
         return self.whom[0]
+
+    @property
+    def input_tokens(self) -> int:
+        """As that one counts them."""
+        return self.job.input_at(self.first.id)
 
 
 @dataclass(slots=True)
@@ -62,7 +66,7 @@ class Sum:
     def add(self, line: Line) -> None:
         """Count one more."""
         self.lines += 1
-        self.input_tokens += line.job.input_tokens
+        self.input_tokens += line.input_tokens
         self.expected_input += line.expected_input
         self.output_tokens += line.job.max_tokens
         self.expected_output += line.expected_output
@@ -79,9 +83,7 @@ class Reckoner:
     reach: Reach
     measured: Mapping[str, Measured]
     at: datetime
-    _found: dict[tuple[str, tuple[str, ...], str | None], tuple[Deployment, ...]] = field(
-        default_factory=dict
-    )
+    _found: dict[tuple[object, ...], tuple[Deployment, ...]] = field(default_factory=dict)
 
     def lines(self, jobs: Sequence[NewJob], asked: Sequence[JobSubmit]) -> Iterator[Line | None]:
         """Each job as it may be billed for one call; None where nobody serves it.
@@ -115,12 +117,11 @@ class Reckoner:
 
     def expected(self, deployment: Deployment, job: NewJob) -> Usage:
         """As past answers were there, or half of the most where there are too few."""
-        known = self.known(deployment)
+        known, input_tokens = self.known(deployment), job.input_at(deployment.id)
         if known is None:
-            input_tokens = job.input_tokens
             output_tokens = job.max_tokens * GUESSED_PERCENT // 100
         else:
-            input_tokens = round(job.input_tokens * known.billed / known.counted)
+            input_tokens = round(input_tokens * known.billed / known.counted)
             output_tokens = min(round(known.output / known.answers), job.max_tokens)
         searches = min(most_searches(deployment, asked=job.web_search), 1)
         return Usage(input_tokens=input_tokens, output_tokens=output_tokens, searches=searches)
@@ -132,27 +133,26 @@ class Reckoner:
 
     def _whom(self, job: NewJob) -> tuple[Deployment, ...]:
         """Those that can be called now, or that could be were there a worker."""
-        key = (job.route, job.unfit or (), job.policy)
+        candidates = job.policy.candidates if job.policy else None
+        key = (job.route, job.unfit or (), candidates)
         if (known := self._found.get(key)) is None:
-            named = self._named(*key)
+            named = self._named(job)
             known = tuple(each for each in named if self.reach.open(each.provider)) or named
             self._found[key] = known
         return known
 
-    def _named(
-        self, route: str, unfit: tuple[str, ...], policy: str | None
-    ) -> tuple[Deployment, ...]:
+    def _named(self, job: NewJob) -> tuple[Deployment, ...]:
         """Who is asked before anything has failed."""
-        if policy is None:
-            return tuple(each for each in self.catalog.plan(route) if each.id not in unfit)
-        candidates = StoredPolicy.from_json(orjson.loads(policy)).candidates
-        return tuple(filter(None, map(self.catalog.known, candidates)))
+        if job.policy is None:
+            unfit = job.unfit or ()
+            return tuple(each for each in self.catalog.plan(job.route) if each.id not in unfit)
+        return tuple(filter(None, map(self.catalog.known, job.policy.candidates)))
 
     def _most(self, deployment: Deployment, job: NewJob) -> int:
         """As the dispatcher holds it."""
         return hold_of(
             deployment,
-            input_tokens=job.input_tokens,
+            input_tokens=job.input_at(deployment.id),
             max_tokens=job.max_tokens,
             searching=job.web_search,
             at=self.at,
@@ -160,7 +160,7 @@ class Reckoner:
 
     def _least(self, deployment: Deployment, job: NewJob, input_tokens: int) -> int:
         """Its input was in a cache, and its answer is one token."""
-        tokens = min(input_tokens, job.input_tokens)
+        tokens = min(input_tokens, job.input_at(deployment.id))
         usage = Usage(
             input_tokens=tokens, cached_tokens=tokens, output_tokens=min(job.max_tokens, 1)
         )

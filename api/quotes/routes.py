@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
@@ -13,8 +13,8 @@ from api.deps import AnyParts, Parts, Writer
 from api.errors import error_responses
 from api.jobs.parse import parse_as, parse_json, split_lines
 from api.jobs.schemas import JOB_EXAMPLE, BulkLine, Cost
-from api.jobs.submit import Submission, drafts, read_line
-from api.quotes.budgets import budgets_of
+from api.jobs.submit import Submission, claim_of, drafts, read_line
+from api.quotes.budgets import budgets_of, refusal_by, standing_of
 from api.quotes.eta import Load, eta_of, place_of
 from api.quotes.reckon import GUESSED_PERCENT, Line, Reckoner, Sum
 from api.quotes.schemas import (
@@ -23,6 +23,7 @@ from api.quotes.schemas import (
     Quote,
     QuotedModel,
     QuotedSum,
+    RefusedNow,
     RejectedLine,
 )
 from api.routing.plans import Planner, planner_for
@@ -30,6 +31,7 @@ from shared.catalog.deployments import REHEARSAL_PREFIX, model_of
 from shared.catalog.pricing import PRICE_VERSION, list_prices
 from shared.db.accept import NewJob
 from shared.db.answers import read_measured
+from shared.db.backlog import Amount
 from shared.db.explain import Queue, queue_before
 from shared.db.reach import Reach, read_reach
 from shared.db.tenants import Caller
@@ -100,17 +102,22 @@ async def quote_jobs(
     by_route: dict[str, list[Line]] = {}
     for line in lines:
         by_route.setdefault(line.job.route, []).append(line)
+    full = await parts.backlog.refusal(caller, _wanted(read, piece=of is not None))
+    claims = (claim_of(parts.catalog, now.reach, line.job, line.number) for line in lines)
     async with parts.database.transaction() as connection:
         before = {
             route: await queue_before(connection, place_of(those[-1]))
             for route, those in by_route.items()
         }
-        budgets = await budgets_of(connection, lines, share)
+        standing = await standing_of(connection, lines)
+        budgets = await budgets_of(connection, standing, lines, share)
+        short = await refusal_by(connection, standing, claims, now.at)
     models = await _models(parts, now, by_route, before, share)
     etas = [each.eta for each in models if each.eta]
     return Quote(
         lines=read.lines,
         rejected=sorted(read.rejected, key=lambda each: each.line),
+        refused_now=[RefusedNow.of(each) for each in (full, short) if each],
         total=_summed(lines),
         models=models,
         budgets=budgets,
@@ -128,6 +135,13 @@ def _read(body: bytes, *, whole: bool) -> Read:
         except InvalidRequestError as error:
             read.reject(number, error)
     return read
+
+
+def _wanted(read: Read, *, piece: bool) -> Amount:
+    """The room in the queue that a submission needs; that of a piece may wait for the next."""
+    if piece:
+        return Amount(jobs=1)
+    return Amount(len(read.submissions), sum(each.size for each in read.submissions))
 
 
 def _one(body: bytes) -> Submission:
@@ -162,7 +176,7 @@ def _reckon(
     found = reckoner.lines([job for job, _ in taken], asked)
     for (job, submission), line in zip(taken, found, strict=True):
         if line is not None:
-            lines.append(line)
+            lines.append(replace(line, number=submission.line or 1))
             continue
         message = f"request.model: nobody serves {model_of(job.route)} here"
         read.reject(submission.line or 1, InvalidRequestError(message, field="request.model"))

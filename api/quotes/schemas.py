@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from api.jobs.schemas import Cost, Moment
 from shared.domain.budget import AtLimit, Every, Scope
+from shared.domain.errors import BodyTooLargeError, BudgetExceededError, LimitReachedError
 
 
 class RejectedLine(BaseModel):
@@ -104,12 +105,34 @@ class QuotedBudget(BaseModel):
     """What they are expected to cost has room."""
 
 
+class RefusedNow(BaseModel):
+    """Why lines that are right would not be accepted at this moment."""
+
+    code: str
+    """`queue_full`, `body_too_large` (more than may ever wait at one time) or `budget_exceeded`."""
+    message: str
+    line: int | None
+    """The first line that it is about; None: all of them."""
+    retry_after: int | None
+    """Seconds until it is worth to ask again; None: nobody knows."""
+
+    @classmethod
+    def of(cls, error: LimitReachedError | BodyTooLargeError | BudgetExceededError) -> "RefusedNow":
+        """What a submission would be answered with."""
+        line = error.line if isinstance(error, BudgetExceededError) else None
+        wait = error.retry_after if isinstance(error, LimitReachedError) else None
+        message = error.message.removeprefix(f"line {line}: ")
+        return cls(code=error.code, message=message, line=line, retry_after=wait)
+
+
 class Quote(BaseModel):
     """What a submission would cost and when it would be done; nothing was accepted."""
 
     lines: int
     rejected: list[RejectedLine]
     """A bulk submission is refused as a whole while there is one."""
+    refused_now: list[RefusedNow]
+    """Why a submission of the others would be refused now: the queue, or a budget."""
     total: QuotedSum
     models: list[QuotedModel]
     budgets: list[QuotedBudget]

@@ -106,7 +106,7 @@ class Explained:
         fitted = self.plan.fitted
         return most_cost(
             each.deployment,
-            input_tokens=fitted.input_tokens,
+            input_tokens=each.fitted.input_tokens,
             max_tokens=fitted.max_tokens,
             searching=fitted.request.web_search,
             at=self.moment.at,
@@ -118,7 +118,9 @@ class Explained:
         return expected_costs(
             [each.deployment for each in self.plan.candidates],
             self.moment.habits,
-            input_tokens=fitted.input_tokens,
+            input_tokens={
+                each.deployment.id: each.fitted.input_tokens for each in self.plan.candidates
+            },
             max_tokens=fitted.max_tokens,
             searching=fitted.request.web_search,
             at=self.moment.at,
@@ -159,20 +161,22 @@ async def explain_plan(request: Request, parts: AnyParts, caller: Writer) -> Pla
 
 async def _rooms(meter: Meter, plan: Plan, fleet: Mapping[str, int]) -> dict[str, Room]:
     """None of them while Redis is away or empty: the plan is worth telling without."""
-    listed = (plan.candidates, *plan.fallbacks.values(), plan.downgrades)
-    everybody = {each.deployment.id: each.deployment for part in listed for each in part}
-    want = Want("explain", plan.fitted.input_tokens, plan.fitted.max_tokens)
+    everybody = {each.deployment.id: each for each in plan.everybody}
     try:
         breakers = await meter.breaker.states(list(everybody))
         return {
-            name: Room(
-                breakers[name].state,
-                await meter.look(each, each.queue, fleet.get(each.queue, 0), want),
-            )
+            name: Room(breakers[name].state, await _look(meter, each, fleet))
             for name, each in everybody.items()
         }
     except (RedisError, OSError, MemoryLostError):
         return {}
+
+
+async def _look(meter: Meter, each: Candidate, fleet: Mapping[str, int]) -> Grant:
+    """What its meter would say to the call."""
+    deployment = each.deployment
+    want = Want("explain", each.fitted.input_tokens, each.fitted.max_tokens)
+    return await meter.look(deployment, deployment.queue, fleet.get(deployment.queue, 0), want)
 
 
 def _read(explained: Explained, *, rehearse: bool) -> PlanRead:

@@ -1,0 +1,1 @@
+"""The forms of the source documents: completions, chats, routed chats, generate."""

@@ -1,0 +1,1 @@
+"""The face of Anthropic's API: messages and batches of them."""

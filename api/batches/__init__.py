@@ -1,0 +1,1 @@
+"""Batches: files of requests that become jobs, and the files of their answers."""

@@ -1,0 +1,1 @@
+"""The face of OpenAI's API under /v1."""

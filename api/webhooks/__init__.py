@@ -1,0 +1,1 @@
+"""Rooms of the webhooks: endpoints, what they were told, and the URLs that single jobs name."""
