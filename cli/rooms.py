@@ -41,6 +41,7 @@ WORDS: Final = {
 GROUPS: Final = {
     "keys": "cli.account.keys",
     "budgets": "cli.budgets.entry",
+    "webhooks": "cli.webhooks.entry",
     "tenants": "cli.account.tenants",
     "providers": "cli.providers.entry",
     "policy": "cli.routing.policies",

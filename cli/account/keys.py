@@ -1,4 +1,4 @@
-"""The words `keys list`, `keys create`, `keys revoke`: a tenant's own keys."""
+"""The words `keys list`, `create`, `limits`, `rotate`, `revoke`: a tenant's own keys."""
 
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -13,7 +13,9 @@ from cli.server.options import on_a_server, talk
 from shared.security.keys import Scope
 
 PATH: Final = "/api/v1/keys"
-HEADER: Final = ("ID", "NAME", "SCOPES", "STATE", "CREATED", "EXPIRES", "PROJECT", "LIMITS")
+HEADER: Final = (
+    "ID", "NAME", "SCOPES", "STATE", "CREATED", "EXPIRES", "LAST USED", "PROJECT", "LIMITS",
+)  # fmt: skip
 LIMITS: Final = ("max_running", "requests_per_minute")
 CREATE_EXAMPLES: Final = """
 Examples:
@@ -26,6 +28,21 @@ Examples:
 
   promptmill keys create research --project research
 """
+LIMITS_EXAMPLES: Final = """
+Examples:
+
+  promptmill keys limits key_06gvp37aldqhh801vvaql8icro --requests-per-minute 60
+
+  promptmill keys limits key_06gvp37aldqhh801vvaql8icro --max-running 0
+"""
+ROTATE_EXAMPLES: Final = """
+Examples:
+
+  promptmill keys rotate key_06gvp37aldqhh801vvaql8icro
+
+  promptmill keys rotate key_06gvp37aldqhh801vvaql8icro --old-hours 0
+"""
+Id = Annotated[str, typer.Argument(metavar="ID")]
 
 app = typer.Typer(help="Keys of your tenant; needs a key with the scope admin.")
 
@@ -79,11 +96,61 @@ def create(  # noqa: PLR0913 - each is an option
     typer.echo(key["key"])
 
 
+@app.command(epilog=LIMITS_EXAMPLES)
+@on_a_server
+def limits(
+    server: Server,
+    id_: Id,
+    *,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=0, help="Requests to the api; a bulk request is one.")
+    ] = None,
+    max_running: Annotated[
+        int | None, typer.Option(min=0, help="Calls in flight at one time.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set the limits of a key that are named; 0 takes one away."""
+    given = {"requests_per_minute": requests_per_minute, "max_running": max_running}
+    changes = {each: value or None for each, value in given.items() if value is not None}
+    key = talk(server, lambda api: api.patch(_path(id_), changes))
+    if as_json:
+        print_json([key])
+    else:
+        typer.echo(f"{key['id']}: {_limits(key)}")
+
+
+@app.command(epilog=ROTATE_EXAMPLES)
+@on_a_server
+def rotate(
+    server: Server,
+    id_: Id,
+    *,
+    old_hours: Annotated[
+        float, typer.Option("--old-hours", min=0, max=720, help="The old secret counts so long.")
+    ] = 24.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also while two secrets count: the newer goes.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new secret under the same limits; it is shown this once, on stdout."""
+    params, body = ({"force": "true"} if force else {}), {"old_seconds": round(old_hours * 3600)}
+    key = talk(server, lambda api: api.post(f"{_path(id_)}/rotate", body, params=params))
+    if as_json:
+        print_json([key])
+        return
+    until = key["old_secret_until"]
+    old = f"the old secret counts until {until}" if until else "the old secret counts no longer"
+    stderr.print(f"{key['id']}: {old}; the new one, shown only now:", markup=False)
+    typer.echo(key["key"])
+
+
 @app.command(epilog="Examples:\n\n  promptmill keys revoke key_06gvp37aldqhh801vvaql8icro")
 @on_a_server
 def revoke(
     server: Server,
-    id_: Annotated[str, typer.Argument(metavar="ID")],
+    id_: Id,
     *,
     force: Annotated[
         bool, typer.Option("--force", help="Also the last key with the scope admin.")
@@ -92,8 +159,7 @@ def revoke(
 ) -> None:
     """Revoke a key; it counts no longer than a few seconds."""
     params = {"force": "true"} if force else {}
-    path = f"{PATH}/{quote(id_, safe='')}/revoke"
-    key = talk(server, lambda api: api.post(path, params=params))
+    key = talk(server, lambda api: api.post(f"{_path(id_)}/revoke", params=params))
     if as_json:
         print_json([key])
     else:
@@ -112,8 +178,15 @@ def checked_scopes(scopes: list[str] | None) -> list[str]:
 def _row(key: dict[str, Any]) -> tuple[str, ...]:
     state = "revoked" if key["revoked_at"] else "counts"
     scopes = ",".join(key["scopes"])
-    limits = ", ".join(f"{each} {key[each]}" for each in LIMITS if key.get(each)) or "none"
     return (
         key["id"], key["name"], scopes, state, key["created_at"], key["expires_at"] or "never",
-        key["project"] or "-", limits,
+        key["last_used_at"] or "never", key["project"] or "-", _limits(key),
     )  # fmt: skip
+
+
+def _limits(key: dict[str, Any]) -> str:
+    return ", ".join(f"{each} {key[each]}" for each in LIMITS if key.get(each)) or "none"
+
+
+def _path(id_: str) -> str:
+    return f"{PATH}/{quote(id_, safe='')}"

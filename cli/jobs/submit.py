@@ -8,6 +8,7 @@ from typing import Any, Final
 from cli.client import JOBS, Client
 from cli.errors import InputError
 from cli.jobs.choose import is_final
+from cli.jobs.told import NOBODY, Webhook
 from cli.run.labels import NO_LABELS, Labels
 from cli.run.order import checked_file, request_of, wish_for
 from cli.run.reader import Format
@@ -30,6 +31,7 @@ class Submission:
     idempotency_key: str | None
     policy: dict[str, Any] | None = None
     labels: Labels = NO_LABELS
+    webhook: Webhook = NOBODY
     stream: bool = False
     """The answer shall be told while it comes."""
 
@@ -39,6 +41,7 @@ class Submission:
             request = {**request, "stream": True}
         job: dict[str, Any] = {
             "request": request, "lane": self.lane, "rehearse": self.rehearse, **self.labels.fields,
+            **self.webhook.fields,
         }  # fmt: skip
         if self.policy is not None:
             job["policy"] = self.policy

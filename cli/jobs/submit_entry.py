@@ -9,11 +9,13 @@ from cli.errors import InputError, stderr
 from cli.jobs.choose import check_lane
 from cli.jobs.ending import end_of_answer, streamed, waited, watch_sum
 from cli.jobs.submit import Submission, read_prompt, submit_file, submit_prompt
+from cli.jobs.told import Webhook, told
 from cli.local.environment import Surroundings
 from cli.output import AsJson, print_json
-from cli.routing.given import PolicyOption, read_policy
+from cli.routing.given import PolicyOption, read_policy, with_max_cost
 from cli.run.labels import Labels, labelled
 from cli.run.options import (
+    JobMaxCost,
     LaneName,
     MaxTokens,
     ModelName,
@@ -37,6 +39,10 @@ Examples:
 
   promptmill submit "Tell me a story." --lane interactive --stream
 
+  promptmill submit "Tell me a long story." --max-tokens 4000 --max-cost 0.02
+
+  promptmill submit "Why?" --webhook-url https://hooks.example.com/jobs
+
   git diff | promptmill submit --system "Review this diff." --lane interactive --wait
 
 Exit codes: 0 accepted (with --wait or --stream: answered), 1 no answer, 2 refused, 130 interrupted.
@@ -57,6 +63,7 @@ app = typer.Typer()
 @app.command(epilog=SUBMIT_EXAMPLES)
 @on_a_server
 @labelled
+@told
 def submit(  # noqa: PLR0913 - each is an option
     server: Server,
     text: OnePrompt = None,
@@ -71,11 +78,13 @@ def submit(  # noqa: PLR0913 - each is an option
     batch: Batch = None,
     idempotency_key: IdempotencyKey = None,
     policy: PolicyOption = None,
+    max_cost: JobMaxCost = None,
     rehearse: Rehearse = False,
     wait: Annotated[bool, typer.Option("--wait", help="Print the answer.")] = False,
     stream: Stream = False,
     as_json: AsJson = False,
     labels: Labels,
+    webhook: Webhook,
 ) -> None:
     """Submit one prompt, or a file of them; the jobs go on without this command."""
     check_lane(lane)
@@ -89,7 +98,8 @@ def submit(  # noqa: PLR0913 - each is an option
     )
     submission = Submission(
         wish=wish, lane=lane, rehearse=rehearse, batch=batch, stream=stream,
-        idempotency_key=idempotency_key, policy=read_policy(policy), labels=labels,
+        idempotency_key=idempotency_key, labels=labels, webhook=webhook,
+        policy=with_max_cost(read_policy(policy), max_cost),
     )  # fmt: skip
     if file is None:
         _submit_one(server, submission, wait=wait, as_json=as_json)

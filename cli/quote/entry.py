@@ -10,6 +10,7 @@ from cli.jobs.choose import check_lane
 from cli.local.environment import Surroundings
 from cli.output import AsJson, print_json
 from cli.quote.report import as_text
+from cli.routing.given import PolicyOption, read_policy
 from cli.run.options import (
     LaneName,
     MaxTokens,
@@ -54,6 +55,7 @@ def quote(  # noqa: PLR0913 - each is an option
     temperature: Temperature = None,
     rehearse: Rehearse = False,
     lane: LaneName = "bulk",
+    policy: PolicyOption = None,
     url: Url = None,
     key_variable: KeyVariable = KEY_VARIABLE,
     plain_http: PlainHttp = False,
@@ -78,6 +80,7 @@ def quote(  # noqa: PLR0913 - each is an option
             tries=1,
             restart=False,
             quiet=as_json,
+            policy=read_policy(policy),
             server=find_remote(Asked(url=url, key_variable=key_variable, plain_http=plain_http)),
         )
         quoted = asyncio.run(_quoted(order))

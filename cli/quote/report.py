@@ -25,6 +25,7 @@ def as_text(quoted: Quoted, name: str) -> Iterator[str]:
             yield f"{model['model']}: {model['blocked']}"
     yield from _eta(quoted)
     yield from map(_budget, quoted.budgets.values())
+    yield from quoted.warnings()
     yield from _rejected(quoted, name)
 
 

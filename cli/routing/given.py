@@ -1,6 +1,7 @@
 """JSON that the command line gives: a policy, or a whole job."""
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,15 @@ def read_policy(given: str | None) -> dict[str, Any] | None:
     if given.lstrip().startswith("{"):
         return _object(given.encode(), "--policy")
     return _object(_content(Path(given), "--policy"), f"--policy: {given}")
+
+
+def with_max_cost(policy: dict[str, Any] | None, most: Decimal | None) -> dict[str, Any] | None:
+    """The policy with the most that a job may cost. Raises InputError where both say one."""
+    if most is None:
+        return policy
+    if "max_cost_usd" in (policy or {}):
+        raise InputError("--max-cost: the policy has a max_cost_usd of its own; say it once")
+    return {**(policy or {}), "max_cost_usd": format(most, "f")}
 
 
 def read_job(file: Path) -> dict[str, Any]:

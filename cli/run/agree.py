@@ -46,7 +46,8 @@ async def agreed(
 async def _agree(order: Order, quoted: Quoted) -> None:
     """Tell the quote, and ask where it is too much. Raises InputError."""
     if not order.quiet:
-        stderr.print(f"  {quoted.in_words()}", markup=False)
+        for said in (quoted.in_words(), *quoted.warnings()):
+            stderr.print(f"  {said}", markup=False)
     most, allowed = quoted.nano("most"), order.confirm_above
     if allowed is None or most <= allowed:
         return

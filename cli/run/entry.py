@@ -8,6 +8,7 @@ from cli import demo as demonstration
 from cli.errors import Exit, stderr, told_plainly
 from cli.jobs.choose import check_lane
 from cli.output import AsJson, print_json
+from cli.routing.given import PolicyOption, read_policy
 from cli.run import command, report
 from cli.run.labels import Labels, labelled
 from cli.run.options import (
@@ -42,6 +43,8 @@ Examples:
 
   promptmill run customers.csv --prompt "Greet {{name}}" --max-cost 2.50 --project sales
 
+  promptmill run reviews.jsonl --prompt "Sum up: {{text}}" --policy policy.json
+
   promptmill run openai-batch.jsonl -o answers.jsonl
 
   zcat logs.jsonl.gz | promptmill run - --prompt "Explain: {{line}}" -o answers.jsonl
@@ -70,6 +73,7 @@ def run(  # noqa: PLR0913 - each is an option
     max_cost: MaxCost = None,
     confirm_above: ConfirmAbove = None,
     receipt: ReceiptPlace = None,
+    policy: PolicyOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer every prompt of a file, also with no stack running; repeat it to resume."""
@@ -88,6 +92,7 @@ def run(  # noqa: PLR0913 - each is an option
             max_cost=max_cost,
             confirm_above=None if confirm_above is None else to_nano(confirm_above),
             receipt=receipt,
+            policy=read_policy(policy),
             server=server,
         )
         _finish(order, as_json=as_json)

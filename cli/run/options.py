@@ -37,6 +37,15 @@ MaxCost = Annotated[
         help="The most that its calls may cost together; what does not fit fails.",
     ),
 ]
+JobMaxCost = Annotated[
+    Decimal | None,
+    typer.Option(
+        "--max-cost",
+        metavar="USD",
+        parser=read_usd,
+        help="The most that all calls of one job may cost; max_cost_usd of its policy.",
+    ),
+]
 ConfirmAbove = Annotated[
     Decimal | None,
     typer.Option(

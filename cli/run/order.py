@@ -42,6 +42,8 @@ class Order:
     """Nano-USD: a run that may cost more is asked about, or refused."""
     receipt: str | None = None
     """Where its receipt goes, or `none`; None: beside the answers."""
+    policy: dict[str, Any] | None = None
+    """Whom to ask for each line, as the API takes it."""
 
 
 def checked_prompts(order: Order) -> PromptFile:
@@ -62,6 +64,8 @@ def line_maker(order: Order, line_format: Format, run_id: str) -> MakeLine:
     said = order.labels.fields
     if order.max_cost is not None:
         said["batch_max_cost"] = format(order.max_cost, "f")
+    if order.policy is not None:
+        said["policy"] = order.policy
 
     def make(row: Row, number: int) -> dict[str, Any]:
         return {
@@ -100,8 +104,11 @@ def wish_for(file: Path, wish: Wish) -> Wish:
 
 
 def catalog_of(order: Order) -> Catalog | None:
-    """The catalog that the run's server has; None where that is another machine's."""
-    return None if order.server else Surroundings.read().catalog()
+    """The catalog that its lines are held against before the quote.
+
+    None where that is another machine's; and with a policy, which may name others than the model.
+    """
+    return None if order.server or order.policy else Surroundings.read().catalog()
 
 
 def wishes_beside(order: Order) -> dict[str, Any]:
@@ -112,6 +119,8 @@ def wishes_beside(order: Order) -> dict[str, Any]:
     }  # fmt: skip
     if order.max_cost is not None:
         wishes["max_cost"] = str(order.max_cost)
+    if order.policy is not None:
+        wishes["policy"] = order.policy
     if order.server is not None:
         wishes["server"] = order.server.url
     if (kind := kind_of(order.file)) is not Kind.JSONL:
@@ -150,7 +159,7 @@ def _require_flat(order: Order, prompts: PromptFile) -> None:
 
 def _require_key(order: Order, prompts: PromptFile) -> None:
     """A run that cannot call its provider is refused before anything starts."""
-    if order.rehearse or order.server is not None:
+    if order.rehearse or order.server is not None or order.policy is not None:
         return
     surroundings = Surroundings.read()
     catalog = surroundings.catalog()

@@ -1,6 +1,6 @@
 """The quote of a file: asked for in pieces, and added together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -30,6 +30,8 @@ class Quoted:
     total: dict[str, Any] = field(default_factory=dict)
     models: dict[Any, dict[str, Any]] = field(default_factory=dict)
     budgets: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    refused_now: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Why lines that are right would not be accepted now, by its code: the first of each."""
 
     def nano(self, which: str) -> int:
         """The `least`, `expected` or `most` of all lines, nano-USD."""
@@ -58,16 +60,28 @@ class Quoted:
             known = self.budgets.get(key)
             self.budgets[key] = _in_budget(known, budget) if known else budget
 
+        # A server of an older version says nothing of it.
+        for refusal in piece.get("refused_now", ()):
+            line = refusal["line"] and prompts.numbers[before + refusal["line"] - 1]
+            self.refused_now.setdefault(refusal["code"], {**refusal, "line": line})
+
     def as_json(self) -> dict[str, Any]:
         """As the API says it of one piece."""
         return {
             "lines": self.lines,
             "rejected": [{"line": line, "message": why} for line, why in sorted(self.rejected)],
+            "refused_now": list(self.refused_now.values()),
             "total": self.total,
             "models": list(self.models.values()),
             "budgets": list(self.budgets.values()),
             "eta": self.eta,
         }
+
+    def warnings(self) -> Iterator[str]:
+        """Why it would not be accepted now."""
+        for refusal in self.refused_now.values():
+            where = f"line {refusal['line']}: " if refusal["line"] else ""
+            yield f"it would not be accepted now: {where}{refusal['message']}"
 
     def in_words(self) -> str:
         """The price in one line."""

@@ -12,13 +12,11 @@ from cli.run.reader import Format, PromptFile
 from cli.run.requests import OURS, Row
 from cli.run.sheet import ANSWER_COLUMNS, Sheet, flat, is_sheet
 from cli.run.unsent import Handed, Unsent
+from shared.faces.openai_batch_line import answered_line, unanswered_line
 from shared.faces.openai_reply import reply_of
 
-STATUS_OF_FAILURE: Final = {
-    "rate_limited": 429, "slow_down": 429, "quota": 429, "auth": 401, "not_found": 404,
-    "context_length": 400, "too_large": 413, "content_filtered": 400, "bad_request": 400,
-    "timeout": 504,
-}  # fmt: skip
+UNSENT: Final = "unsent"
+"""Where a line is that never was a job."""
 
 
 @dataclass(slots=True)
@@ -134,18 +132,16 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
 def _batch_line(row: Row, job: dict[str, Any]) -> dict[str, Any]:
     """OpenAI's output line, with the cost beside it."""
     ours = {"id": job["id"], "state": job["state"], "cost": job["cost"], "tries": job["tries"]}
-    made = {"id": f"batch_req_{job['id'] or 'unsent'}", "custom_id": row["custom_id"]}
+    return {**_openai_line(row, job), OURS: ours}
+
+
+def _openai_line(row: Row, job: dict[str, Any]) -> dict[str, Any]:
+    job_id, custom_id = job["id"], row["custom_id"]
     if job["result"] is not None:
         created = int(datetime.fromisoformat(job["finished_at"]).timestamp())
         asked = {"encoding_format": row["body"].get("encoding_format")}
-        body = reply_of(row["url"], job["id"], created, job["result"], **asked)
-        response = {"status_code": 200, "request_id": job["id"], "body": body}
-        return {**made, "response": response, "error": None, OURS: ours}
+        body = reply_of(row["url"], job_id, created, job["result"], **asked)
+        return answered_line(job_id, custom_id, body)
     error = job["error"] or {"kind": job["state"], "message": job["state"]}
-    status = STATUS_OF_FAILURE.get(error["kind"])
-    if status is None:
-        failure = {"code": error["kind"], "message": error["message"]}
-        return {**made, "response": None, "error": failure, OURS: ours}
-    body = {"error": {"message": error["message"], "type": error["kind"], "code": error["kind"]}}
-    response = {"status_code": status, "request_id": job["id"], "body": body}
-    return {**made, "response": response, "error": None, OURS: ours}
+    state, kind, message = job["state"], error["kind"], error["message"]
+    return unanswered_line(job_id, custom_id, state, kind, message, UNSENT)
