@@ -5,6 +5,7 @@ from typing import Final
 from bench.accept import accept
 from bench.backlog import backlog, in_flight
 from bench.figures import DEMANDS
+from bench.gateway import gateway
 from bench.harness import Bench
 from bench.idle import idle, latency
 from bench.quota.window import quota, shares
@@ -25,6 +26,7 @@ BENCH: Final = Bench(
         "latency": latency,
         "idle": idle,
         "streams": streams,
+        "gateway": gateway,
         "quota": quota,
         "rescue": rescue,
         "shares": shares,

@@ -24,6 +24,7 @@ class Size:
     streams: int
     """Answers that are told at one time."""
     stream_seconds: float
+    gateway_seconds: float
     quota_windows: int
     """Of 60 s each, the first of which is not counted; 0: not measured."""
     rescues: int
@@ -50,6 +51,7 @@ FULL: Final = Size(
     idle_seconds=20.0,
     streams=1000,
     stream_seconds=15.0,
+    gateway_seconds=20.0,
     quota_windows=3,
     rescues=5,
     shared_tokens=90_000,
@@ -70,6 +72,7 @@ QUICK: Final = Size(
     idle_seconds=2.0,
     streams=200,
     stream_seconds=3.0,
+    gateway_seconds=2.0,
     quota_windows=0,
     rescues=0,
     shared_tokens=0,

@@ -11,10 +11,11 @@ from bench.quota.scale import Scale
 from bench.stage import Stage, stage
 from cli.stack.servers import Servers
 from tests.quota.arrivals import arrivals, jitter
-from tests.quota.matrix import OTHERWISE_BIND, REQUESTS_BIND, TOKENS_BIND
-from tests.quota.rules import Rule, enforce, naive_refusals, overlay, shares
+from tests.quota.matrix import CALLS_BIND, OTHERWISE_BIND, REQUESTS_BIND, TOKENS_BIND
+from tests.quota.rules import Rule, enforce, naive_refusals, overlay
+from tests.quota.used import shares
 
-GROUPS: Final = (REQUESTS_BIND, TOKENS_BIND, OTHERWISE_BIND)
+GROUPS: Final = (REQUESTS_BIND, TOKENS_BIND, CALLS_BIND, OTHERWISE_BIND)
 WORKERS: Final = 2
 SLOTS: Final = 200
 STEP: Final = 0.5
@@ -36,7 +37,7 @@ async def matrix(servers: Servers, scale: Scale) -> Part:
     words = f"{scale.windows} windows of {scale.window:g} s, {WORKERS} workers"
     found = Part(f"Use of a strict quota: {words}", COLUMNS)
     for group in GROUPS[-scale.groups :]:
-        rules = [rule.stretched(scale.window) for rule in group]
+        rules = [rule.stretched(scale.window, scale.pace) for rule in group]
         await _measure(servers, rules, scale.windows, found)
     return found
 
