@@ -15,8 +15,14 @@ from tests.environment import environment
 from tests.life import WORKER, Life
 
 NUMBERS = count()
-LONGEST = ("tests/walk/", "tests/faults/", "tests/money/", "tests/deploy/")
-"""Rooms whose files take minutes."""
+LONGEST = (
+    "tests/walk/",
+    "tests/faults/",
+    "tests/money/",
+    "tests/deploy/",
+    "tests/sdk/test_old_openai.py",
+)
+"""What takes minutes a file."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

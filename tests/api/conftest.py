@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,8 @@ from tests.environment import PEPPER, environment
 
 ROOT = Path(__file__).parents[2]
 MODEL = "gpt-4.1-mini"
+STARTING = 60.0
+"""Seconds until a process is there, on a machine that does other things, too."""
 NUMBERS = count()
 
 
@@ -102,6 +105,15 @@ CASCADE
 """
 
 
+def emptied(api: Api) -> bool:
+    """Empty the tables; False where what the process does of itself came in between."""
+    try:
+        api.sql(EMPTY)
+    except psycopg.errors.DeadlockDetected:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """An API process and the database behind it."""
@@ -112,37 +124,53 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One process for the tests of a module: to start one takes longer than most of them."""
-    folder = tmp_path_factory.mktemp("api")
-    log_path, catalog = folder / "api.log", folder / "catalog.toml"
-    catalog.write_text("")
+def api_settings() -> dict[str, str]:
+    """Variables of the process; a module that needs others has a fixture of this name."""
+    return {}
+
+
+@contextmanager
+def serving(folder: Path, environ: dict[str, str]) -> Iterator[str]:
+    """A process of the API until the end of the block: its URL."""
+    log_path = folder / "api.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with own_database(servers, f"api_{next(NUMBERS)}") as database_url:
-        environ = environment(database_url, servers.redis_url, PROMPTMILL_CATALOG=str(catalog))
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "api.main:create", "--factory",
-                 "--port", str(port), "--log-level", "warning"],
-                cwd=ROOT, env=environ, stdout=log, stderr=log,
-            )  # fmt: skip
-        url = f"http://127.0.0.1:{port}"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "api.main:create", "--factory",
+             "--port", str(port), "--log-level", "warning"],
+            cwd=ROOT, env=environ, stdout=log, stderr=log,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
 
-        def alive() -> bool:
-            assert process.poll() is None, log_path.read_text()
-            try:
-                return httpx2.get(f"{url}/healthz").status_code == 200
-            except httpx2.TransportError:
-                return False
-
+    def alive() -> bool:
+        assert process.poll() is None, log_path.read_text()
         try:
-            eventually(alive, "the API answers")
+            return httpx2.get(f"{url}/healthz").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    try:
+        eventually(alive, "the API answers", within=STARTING)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def served(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory, api_settings: dict[str, str]
+) -> Iterator[Served]:
+    """One process for the tests of a module: to start one takes longer than most of them."""
+    folder = tmp_path_factory.mktemp("api")
+    catalog = folder / "catalog.toml"
+    catalog.write_text("")
+    with own_database(servers, f"api_{next(NUMBERS)}") as database_url:
+        more = {"PROMPTMILL_CATALOG": str(catalog), **api_settings}
+        with serving(folder, environment(database_url, servers.redis_url, **more)) as url:
             yield Served(url, database_url, catalog)
-        finally:
-            process.terminate()
-            process.wait(20)
 
 
 @pytest.fixture
@@ -151,6 +179,12 @@ def api(served: Served, redis_url: str) -> Api:
     assert redis_url
     url = served.database_url
     empty = Api(served.url, url, "", "", served.catalog)
-    empty.sql(EMPTY)
+    eventually(lambda: emptied(empty), "the tables are empty")
     key, other = (asyncio.run(make_key(url, tenant)) for tenant in ("one", "two"))
     return replace(empty, key=key, other_key=other)
+
+
+@pytest.fixture
+def operator(api: Api) -> str:
+    """A key of the first tenant that may do everything."""
+    return asyncio.run(make_key(api.database_url, "one", *Scope))

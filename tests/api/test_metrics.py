@@ -39,6 +39,7 @@ def test_an_operator_sees_breakers_workers_and_budgets(api: Api, redis_url: str)
     [(tenant_id,)] = api.sql("SELECT id FROM tenants WHERE name = 'one'")
     api.sql(BUDGET, tenant_id)
     api.sql(WINDOW)
+    api.sql("INSERT INTO event_counts (type, count) VALUES ('generation.completed', 3)")
     asyncio.run(break_down(redis_url))
     with api.client(operator) as client:
         reply = client.get("/metrics")
@@ -57,6 +58,7 @@ def test_an_operator_sees_breakers_workers_and_budgets(api: Api, redis_url: str)
     assert seen["promptmill_budget_spent_usd", "monthly", "one"] == 1.5
     assert seen["promptmill_budget_held_usd", "monthly", "one"] == 0.25
     assert seen["promptmill_budget_alert", "monthly", "75", "one"] == 1
+    assert seen["promptmill_events_total", "generation.completed"] == 3
 
 
 def test_a_tenants_key_sees_no_metrics(api: Api) -> None:

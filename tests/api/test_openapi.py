@@ -30,3 +30,14 @@ def test_the_body_of_a_job_tells_its_policy() -> None:
         assert "policy" in body["schema"]["properties"]
         assert body["example"]["request"]["model"]
     assert "fallbacks" in found["components"]["schemas"]["Policy"]["properties"]
+
+
+def test_errors_are_told_as_they_are_answered() -> None:
+    for path, methods in described()["paths"].items():
+        for method, operation in methods.items():
+            told = operation["responses"]
+            errors = {status: each for status, each in told.items() if status >= "400"}
+            assert "HTTPValidationError" not in json.dumps(errors), (method, path)
+            assert ("400" in told) == ("401" in told), (method, path)
+            shapes = {kind for each in errors.values() for kind in each.get("content", {})}
+            assert shapes <= {"application/json"}, (method, path)

@@ -36,6 +36,12 @@ def names(listed: list[dict[str, Any]]) -> list[str]:
     return [each["deployment"] for each in listed]
 
 
+def job_input(api: Api, job_id: str) -> int:
+    """The tokens of its row, enough for whoever counts most."""
+    [(counted,)] = api.sql("SELECT input_tokens FROM jobs WHERE id = %s", job_id)
+    return int(counted)
+
+
 def test_a_policy_is_stored_with_every_name_looked_up(api: Api) -> None:
     policy = {
         "candidates": ["claude-haiku-4-5"],
@@ -46,6 +52,8 @@ def test_a_policy_is_stored_with_every_name_looked_up(api: Api) -> None:
     }
     job = submit(api, body(policy=policy))
     [(stored, route)] = api.sql("SELECT policy, route FROM jobs WHERE id = %s", job["id"])
+    inputs = stored.pop("inputs")
+    assert inputs["openai/gpt-4.1"] == inputs["azure/gpt-4.1"] < job_input(api, job["id"])
     assert stored == {
         "candidates": ["openai/gpt-4.1", "azure/gpt-4.1", "anthropic/claude-haiku-4-5"],
         "strategy": "cost",

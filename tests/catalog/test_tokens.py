@@ -1,7 +1,6 @@
 """Tokens: exactly as OpenAI counts text, and never too few of anything else."""
 
 import base64
-from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -210,7 +209,6 @@ def test_a_search_reserves_room_for_what_it_finds() -> None:
     sonar = CATALOG.models["sonar"]
     always = count_input(chat("hi"), sonar) - count_input(chat("hi"), model("perplexity/sonar"))
     assert always == found
-    assert fit(CATALOG, replace(chat("hi"), model="sonar")).request.web_search
 
 
 def test_a_prompt_and_what_is_embedded_stand_without_a_frame() -> None:

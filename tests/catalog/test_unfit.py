@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from shared.catalog.fit import fit
 from shared.catalog.load import load_catalog
-from shared.catalog.wires import FOREIGN, NEEDS, NOTHING, UNSUPPORTED, as_taken, uses
+from shared.catalog.wires import FOREIGN, NEEDS, NOTHING, UNSUPPORTED, as_taken, searching, uses
 from shared.domain.errors import InvalidRequestError
 from shared.domain.generation import GenerationRequest, RequestKind
 
@@ -207,10 +207,14 @@ def test_who_came_into_the_catalog_later_gets_only_what_it_has_a_place_for() -> 
 def test_a_model_that_searches_for_every_answer_is_asked_to_where_that_can_be_said(
     tmp_path: Path,
 ) -> None:
-    assert fit(CATALOG, request("sonar")).request.web_search
+    sonar, mini = CATALOG.find("perplexity/sonar"), CATALOG.find("xai/grok-4.7")
+    assert searching(request("sonar"), sonar).web_search
+    assert not searching(request("sonar"), mini).web_search
+    assert searching(request("sonar", web_search=True), mini).web_search
     overlay = tmp_path / "catalog.toml"
     overlay.write_text("[providers.perplexity]\nadapter = 'openai'\n")
-    assert not fit(load_catalog(overlay), request("sonar")).request.web_search
+    mute = load_catalog(overlay).find("perplexity/sonar")
+    assert not searching(request("sonar"), mute).web_search
 
 
 def test_an_alias_is_stored_as_the_model_that_it_means() -> None:

@@ -160,3 +160,19 @@ def test_jobs_carry_their_labels_and_are_found_by_them(serving: Command) -> None
         assert one(serving, "jobs", *choice, **bound)["id"] == job["id"]
     refused = serving("submit", "Why?", "--rehearse", "--project", "sales", **bound)
     assert (refused.returncode, "the project 'research'" in refused.stderr) == (2, True)
+
+
+def test_a_key_gets_another_secret_and_other_limits_under_the_same_id(serving: Command) -> None:
+    admin = {"PROMPTMILL_KEY": serving("tenants", "create", "lime").stdout.strip()}
+    id_ = f"key_{admin['PROMPTMILL_KEY'].split('_')[2]}"
+    limited = serving("keys", "limits", id_, "--max-running", "4", **admin)
+    assert limited.stdout.strip() == f"{id_}: max_running 4"
+    rotated = serving("keys", "rotate", id_, "--old-hours", "1", **admin)
+    assert "the old secret counts until" in rotated.stderr
+    new = {"PROMPTMILL_KEY": rotated.stdout.strip()}
+    again = serving("keys", "rotate", id_, **new)
+    assert (again.returncode, "two of its secrets count" in again.stderr) == (2, True)
+    last = one(serving, "keys", "rotate", id_, "--old-hours", "0", **admin)
+    assert (last["id"], last["old_secret_until"], last["max_running"]) == (id_, None, 4)
+    refused = serving("keys", "list", **new)
+    assert (refused.returncode, "unknown, expired or revoked" in refused.stderr) == (2, True)

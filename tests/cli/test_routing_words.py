@@ -107,6 +107,34 @@ def test_a_file_is_answered_by_a_route(serving: Command) -> None:
     assert "and smart needs it" in unkeyed.stderr
 
 
+def test_a_file_is_quoted_and_answered_by_a_policy(serving: Command) -> None:
+    serving.write("far.jsonl", [{"prompt": "Hello"}, {"prompt": "Hello again"}])
+    (serving.folder / "policy.json").write_text(json.dumps({"candidates": ["claude-haiku-4-5"]}))
+    words = ("far.jsonl", "--model", "gpt-4.1", "--rehearse", "--json", "--policy")
+    quoted = json.loads(serving("quote", *words, "policy.json").stdout)
+    assert quoted["models"][0]["deployments"] == [
+        "simulator/gpt-4.1", "simulator-anthropic/claude-haiku-4-5",
+    ]  # fmt: skip
+    done = serving("run", *words, "policy.json", "-o", "far.out.jsonl")
+    assert done.returncode == 0, done.stdout + done.stderr
+    other = serving("run", *words, '{"max_tries": 2}', "-o", "far.out.jsonl")
+    assert (other.returncode, "belongs to another run" in other.stderr) == (2, True)
+    wrong = serving("run", *words, '{"candidates": ["gpt-44"]}', "-o", "wrong.jsonl")
+    assert wrong.returncode == 2
+    assert "policy.candidates[0]" in wrong.stderr
+
+
+def test_one_job_may_cost_no_more_than_is_said(serving: Command) -> None:
+    words = ("submit", "Hello", "--model", "gpt-4.1", "--rehearse", "--max-cost")
+    done = serving(*words, "0.5", "--json")
+    assert done.returncode == 0, done.stderr
+    twice = serving(*words, "0.5", "--policy", '{"max_cost_usd": 1}')
+    little = serving(*words, "0.000001")
+    assert (twice.returncode, little.returncode) == (2, 2)
+    assert "say it once" in twice.stderr
+    assert "policy.max_cost_usd: $0.000001 pays for no call" in little.stderr
+
+
 def test_the_routes_are_listed(serving: Command) -> None:
     header, *rows = serving("routes").stdout.splitlines()
     assert header.split() == ["ROUTE", "POLICY"]

@@ -89,6 +89,6 @@ async def test_a_batch_file_gets_openais_lines(tmp_path: Path) -> None:
     assert body["choices"][0]["message"]["content"] == "answer 0"
     assert (body["usage"]["prompt_tokens"], body["usage"]["total_tokens"]) == (3, 5)
     assert (body["id"], body["created"]) == ("chatcmpl-job_0", 1795262400)
-    assert (limited["custom_id"], limited["response"]["status_code"]) == ("b", 429)
-    assert unreachable["response"] is None
-    assert unreachable["error"] == {"code": "unreachable", "message": "why"}
+    assert (limited["custom_id"], limited["response"]["status_code"]) == ("b", 503)
+    assert unreachable["response"]["body"]["error"]["code"] == "unreachable"
+    assert (unreachable["response"]["status_code"], unreachable["error"]) == (502, None)

@@ -71,7 +71,8 @@ async def dispatching(
         await fleet.count(connection)
     yield (
         Means(
-            database=database,
+            looks=database,
+            mint=database,
             current=CurrentCatalog(partial(load_catalog, overlay), overlay),
             meter=meter,
             fleet=fleet,

@@ -42,7 +42,7 @@ async def client(
     app = create_app(read_settings())
     headers = {"authorization": f"Bearer {key}"}
     async with app.router.lifespan_context(app):
-        app.state.parts = replace(app.state.parts, database=lossy)
+        app.state.parts = replace(app.state.parts, database=lossy, accepting=lossy, looking=lossy)
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(
             transport=transport, base_url="http://mill", headers=headers

@@ -41,4 +41,4 @@ async def test_a_try_that_is_told_of_a_failed_output_has_room_for_that(life: Lif
     )
     async with life.database.transaction() as connection:
         [job] = await due_jobs(connection, "gpt-4.1-mini", 5)
-    assert job.input_tokens == 10 + CORRECTION_TOKENS[FailureKind.INVALID_OUTPUT]
+    assert job.input_at("openai/gpt-4.1-mini") == 10 + CORRECTION_TOKENS[FailureKind.INVALID_OUTPUT]

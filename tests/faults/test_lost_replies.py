@@ -5,12 +5,14 @@ from tests.wire import now_and_then, wire_to
 
 SHARE = 0.05
 """Of all COMMITs of a worker, in whichever of its rooms."""
+LEASE = {"PROMPTMILL_LEASE__TTL": "30", "PROMPTMILL_LEASE__HEARTBEAT": "5"}
+"""Production's: who is not sure of a shorter one starts attempts and does not send them."""
 
 
 async def test_replies_to_commits_are_lost_now_and_then(mill: Mill, database_url: str) -> None:
     dice = seeded()
     async with wire_to(database_url) as wire:
-        await mill.start_worker(slots=100, DATABASE_URL=wire.url)
+        await mill.start_worker(slots=100, DATABASE_URL=wire.url, **LEASE)
         wire.chance = now_and_then(dice, SHARE)
         wire.replies = "l" * 3
         accepted = await mill.submit(600)

@@ -46,6 +46,7 @@ class Permit:
 
 
 ANY = st.integers(0, 999)
+SIZE = st.tuples(st.integers(0, 40), st.integers(0, 30))
 USED = st.fixed_dictionaries({name: st.integers(0, 60) for name in ("tokens", "output_tokens")})
 
 
@@ -85,7 +86,7 @@ class AMeter(RuleBasedStateMachine):
         """Drawn by a number: what is open hangs on real time, and no draw may."""
         return self.open[which % len(self.open)] if self.open else None
 
-    @rule(who=st.integers(0, 1), sizes=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30))))
+    @rule(who=st.integers(0, 1), sizes=st.lists(SIZE, min_size=1))
     def ask(self, who: int, sizes: list[tuple[int, int]]) -> None:
         asked = [wants(1, *size)[0] for size in sizes]
         grant = self.run(self.meters[who].acquire(self.place, QUEUE, FLEET, asked))
@@ -160,7 +161,7 @@ def check(redis_url: str, counts: Counting) -> int:
     """How many permits were granted in all."""
     machine = type(AMeter.__name__, (AMeter,), {"redis_url": redis_url, "counts": counts})
     few = settings(
-        max_examples=15,
+        max_examples=25,
         stateful_step_count=25,
         deadline=None,
         database=None,

@@ -7,6 +7,7 @@ their difference.
 import argparse
 import asyncio
 import random
+import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -56,6 +57,8 @@ PARKING: Final = """
 SELECT cap_nano,
     (SELECT coalesce(sum(held_nano), 0)::bigint FROM budget_windows WHERE budget_id = :name)
         AS held_nano,
+    (SELECT coalesce(sum(spent_nano), 0)::bigint FROM budget_windows WHERE budget_id = :name)
+        AS spent_nano,
     EXISTS (SELECT FROM jobs WHERE tenant_id = :tenant_id AND state = 'queued') AS waiting
 FROM budgets WHERE id = :name
 """
@@ -106,7 +109,7 @@ class FaultRun:
     async def _budgets(self) -> None:
         """One that is reached again and again, one whose windows turn, one that refuses."""
         make, plenty = self.payments.budget, 10**15
-        await make(PARKED, Payer(TENANT, Scope.ALL), 20 * DEAREST)
+        await make(PARKED, Payer(TENANT, Scope.ALL), 5 * DEAREST)
         await make("minutes", Payer(None, Scope.ALL), plenty, every=Every.MINUTE)
         few = self.jobs // 40 * DEAREST
         await make("few", Payer(OTHER, Scope.BATCH, "few"), few, AtLimit.REJECT)
@@ -128,20 +131,26 @@ class FaultRun:
     async def _kill(self) -> None:
         """Kill a worker whenever so much is done, and start another."""
         mill = self.payments.mill
-        for share in KILLS:
+        async with asyncio.TaskGroup() as followers:
+            for share in KILLS:
 
-            async def far_enough(share: float = share) -> bool:
-                states = await mill.states()
-                waiting = sum(states[each] for each in ("queued", "scheduled", "running"))
-                return self.jobs - waiting >= share * self.jobs
+                async def at_work(share: float = share) -> list[subprocess.Popen[bytes]]:
+                    states = await mill.states()
+                    waiting = sum(states[each] for each in ("queued", "scheduled", "running"))
+                    if self.jobs - waiting < share * self.jobs:
+                        return []
+                    known = {row.pid for row in await mill.life.all("SELECT pid FROM workers")}
+                    there = (each for each in mill.workers if each.pid in known)
+                    return [worker for worker in there if worker.poll() is None]
 
-            await eventually("the run goes on", far_enough, within=PATIENCE + self.jobs / 5)
-            alive = [worker for worker in mill.workers if worker.poll() is None]
-            victim = self.dice.choice(alive)
-            victim.kill()
-            await asyncio.to_thread(victim.wait)
-            self.killed += 1
-            await self.payments.worker()
+                patience = PATIENCE + self.jobs / 5
+                alive = await eventually("the run goes on", at_work, within=patience)
+                victim = self.dice.choice(alive)
+                victim.kill()
+                await asyncio.to_thread(victim.wait)
+                self.killed += 1
+                # The next kill does not wait for it: the run might be over first.
+                followers.create_task(self.payments.worker())
         # What was in flight in two crashes is a suspect.
         await mill.start_isolated()
 
@@ -164,7 +173,8 @@ class FaultRun:
         seen = 0
         while True:
             row = await self.payments.mill.life.one(PARKING, name=PARKED, tenant_id=TENANT)
-            seen = seen + 1 if row.waiting and not row.held_nano else 0
+            # Before the first call nothing is spent: the workers are on their way.
+            seen = seen + 1 if row.waiting and row.spent_nano and not row.held_nano else 0
             if seen > 1:
                 self.bound += 1
                 await self.payments.raise_cap(PARKED, 2 * row.cap_nano)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import text
 
 from shared.catalog.deployments import PLAN_MARK
@@ -84,7 +83,7 @@ class Call:
     def job(self, *candidates: str, **changes: Any) -> NewJob:
         """The job, at these deployments in their order or else at those of its model.
 
-        Its input is counted as the API counts it: for the model that counts most.
+        Its input is counted as the API counts it: for each of them, and the most for its row.
         """
         messages = [Message(role=Role.USER, content=self.prompt)]
         body: dict[str, Any] = {"max_tokens": self.max_tokens, "stream": self.stream}
@@ -92,16 +91,24 @@ class Call:
             messages.insert(0, Message(role=Role.SYSTEM, content=self.kept))
             body["prompt_cache"] = "5m"
         body["messages"] = [{"role": each.role, "content": each.content} for each in messages]
-        counted = max(
-            count_input(
-                GenerationRequest(model=name, messages=tuple(messages)), CATALOG.models[name]
-            )
-            for name in {each.partition("/")[2] for each in candidates} or {self.model}
-        )
-        whole = {"route": self.model, "input_tokens": counted, "max_tokens": self.max_tokens}
+        counts = {each: _counted(each, messages) for each in candidates or (f"/{self.model}",)}
+        most = max(counts.values())
+        whole = {"route": self.model, "input_tokens": most, "max_tokens": self.max_tokens}
         if candidates:
-            whole |= {"policy": policy(*candidates), "route": f"{self.model}{PLAN_MARK}test"}
+            inputs = {name: each for name, each in counts.items() if each != most}
+            whole |= {
+                "policy": StoredPolicy(candidates=candidates, inputs=inputs),
+                "route": f"{self.model}{PLAN_MARK}test",
+            }
         return new_job(**{"request": json.dumps({"model": self.model, **body}), **whole, **changes})
+
+
+def _counted(deployment: str, messages: Sequence[Message]) -> int:
+    """The input tokens at the most, as its model counts them."""
+    model = deployment.partition("/")[2]
+    return count_input(
+        GenerationRequest(model=model, messages=tuple(messages)), CATALOG.models[model]
+    )
 
 
 def catalog_of(url: str) -> str:
@@ -114,16 +121,11 @@ def catalog_of(url: str) -> str:
     return "".join(rows)
 
 
-def policy(*candidates: str, **more: Any) -> str:
-    """As a job's row keeps it."""
-    return orjson.dumps(StoredPolicy(candidates=candidates, **more).to_json()).decode()
-
-
 def hold_of(job: NewJob, deployment: str) -> int:
     """The most that a call of it can cost there; nano-USD."""
     return worst_case(
         CATALOG.find(deployment),
-        input_tokens=job.input_tokens,
+        input_tokens=job.input_at(deployment),
         max_tokens=job.max_tokens,
         at=SystemClock().now(),
     )

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from shared.security.keys import Scope
-from tests.api.conftest import Api, api, job_body, make_key, served
+from tests.api.conftest import Api, api, api_settings, job_body, make_key, served
 
-__all__ = ["api", "served"]
+__all__ = ["api", "api_settings", "served"]
 
 NO_USD = {"nano_usd": 0, "usd": "0", "unknown": False}
 

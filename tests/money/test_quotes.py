@@ -11,9 +11,19 @@ from shared.catalog.load import load_catalog
 from shared.catalog.pricing import PRICE_VERSION, worst_case
 from shared.domain.clock import SystemClock
 from shared.security.keys import Scope
-from tests.api.conftest import MODEL, Api, api, eventually, hire, job_body, make_key, served
+from tests.api.conftest import (
+    MODEL,
+    Api,
+    api,
+    api_settings,
+    eventually,
+    hire,
+    job_body,
+    make_key,
+    served,
+)
 
-__all__ = ["api", "served"]
+__all__ = ["api", "api_settings", "served"]
 
 PATH = "/api/v1/quote"
 LIMITED = """

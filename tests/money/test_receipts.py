@@ -18,10 +18,10 @@ from shared.db.receipts import Position, Subject, read_receipt
 from shared.domain.errors import UnavailableError
 from shared.domain.failure import FailureKind
 from shared.domain.job import JobState
-from tests.api.conftest import Api, api, job_body, served
+from tests.api.conftest import Api, api, api_settings, job_body, served
 from tests.life import COST, HOLD, WORKER, Life, answered
 
-__all__ = ["api", "served"]
+__all__ = ["api", "api_settings", "served"]
 
 USAGE = (
     '{"input_tokens": 10, "cached_tokens": 4, "output_tokens": 3, "service_tier": "flex",'

@@ -16,7 +16,7 @@ from shared.db.budgets import read_version
 from shared.db.prune import Part, count_prunable, prune
 from shared.db.read import Filters, Page, list_jobs, read_job
 from shared.domain.clock import SystemClock
-from shared.domain.ids import IdKind, first_id
+from shared.domain.ids import IdKind, first_id, new_id
 from shared.settings import RetentionSettings
 from tests.life import TENANT, Life, answered, new_job
 from tests.operations.conftest import Command
@@ -29,6 +29,26 @@ SIZE = """
 SELECT sum(pg_total_relation_size(c.oid))::bigint AS size FROM pg_class c
 WHERE relname IN ('jobs', 'attempts', 'payloads', 'results', 'events', 'idempotency_keys')
 """
+TOLD_LONG_AGO = (
+    "UPDATE events SET told_at = now(), at = now() - interval '31 days'",
+    "UPDATE events SET told_at = NULL WHERE id = (SELECT max(id) FROM events)",
+    """
+INSERT INTO webhook_endpoints (id, tenant_id, name, url, event_types)
+VALUES ('we_1', 'ten_a', 'hook', 'https://example.org', '{}')
+""",
+    """
+INSERT INTO deliveries (id, tenant_id, endpoint_id, message_id, type, subject, body, state,
+                        ended_at)
+SELECT id, 'ten_a', 'we_1', 'evt_1', 'job.failed', 'job_1', '{}', state,
+       now() - interval '31 days'
+FROM (VALUES ('dlv_02', 'given_up'), ('dlv_00', 'pending'), ('dlv_01', 'delivered'),
+             (CAST(:young AS text), 'delivered')) AS these(id, state)
+""",
+    """
+INSERT INTO delivery_tries (delivery_id, number, milliseconds)
+SELECT id, 1, 1 FROM deliveries
+""",
+)
 
 
 def prompt() -> str:
@@ -170,6 +190,18 @@ async def test_the_upkeep_prunes_by_the_settings_alone(life: Life) -> None:
     assert (await rows(life, "payloads"), await rows(life, "jobs")) == (0, 3)
     await Pruner(life.database, RetentionSettings(job_days=30), clock).visit()
     assert await rows(life, "jobs") == 0
+
+
+async def test_told_events_and_ended_deliveries_go_after_their_days(life: Life) -> None:
+    await ended(life, 3, OLD)
+    async with life.database.transaction() as connection:
+        for statement in TOLD_LONG_AGO:
+            await connection.execute(text(statement), {"young": new_id(IdKind.DELIVERY)})
+    await Pruner(life.database, RetentionSettings(event_days=None), SystemClock()).visit()
+    assert (await rows(life, "events"), await rows(life, "deliveries")) == (3, 4)
+    await Pruner(life.database, RetentionSettings(), SystemClock()).visit()
+    assert (await rows(life, "events"), await rows(life, "deliveries")) == (1, 2)
+    assert await rows(life, "delivery_tries") == 2
 
 
 async def test_the_command_counts_and_prunes(

@@ -133,6 +133,20 @@ def test_a_job_may_cost_no_more_than_it_says() -> None:
     assert "it may cost $0.002, its calls so far cost $0.0019" in spent.reason
 
 
+def test_each_is_held_and_compared_at_what_it_counts_itself() -> None:
+    policy = StoredPolicy(candidates=(FIRST, OTHER), strategy=Strategy.COST, inputs={OTHER: 10})
+    job = replace(JOB, policy=policy)
+    deciding = chooser()
+    first, other = CATALOG.find(FIRST), CATALOG.find(OTHER)
+    assert deciding.hold(job, first) == deciding.hold(replace(job, policy=None), first)
+    alone = replace(job, policy=None, input_tokens=10)
+    assert deciding.hold(job, other) == deciding.hold(alone, other)
+    long = replace(job, input_tokens=1_000_000, max_tokens=1)
+    assert asked(long) == [OTHER, FIRST]
+    uncounted = replace(long, policy=replace(policy, inputs={}))
+    assert asked(uncounted) == [FIRST, OTHER]
+
+
 def test_nobody_waits_for_who_will_never_come() -> None:
     gone = hopeless(with_policy("openai/gpt-1", "nobody/else"))
     tried = hopeless(with_policy(FIRST, tried=(FIRST, FIRST), max_tries=2))

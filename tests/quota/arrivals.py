@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from shared.domain.conversation import Message, Role
 from tests.mill import MODEL, Mill, counted_input, question
-from tests.quota.limits import LATENCY, Limits
+from tests.quota.limits import Limits
 
 PROMPT: Final = Message(role=Role.USER, content="How long is a piece of string?")
 PER_TRANSACTION: Final = 1000
@@ -51,10 +51,7 @@ async def submit_in_turn(mill: Mill, number: int, sizes: Sequence[int]) -> list[
 
 
 async def arrivals(mill: Mill) -> list[Arrival]:
-    """All billed requests in the order of their coming.
-
-    The ledger tells when an answer was ready: that is the arrival and the latency.
-    """
+    """All billed requests in the order of their coming."""
     async with mill.database.transaction() as connection:
         rows = await connection.execute(
             text("SELECT id, permit_tokens, tenant_id, planned_at FROM attempts")
@@ -63,7 +60,7 @@ async def arrivals(mill: Mill) -> list[Arrival]:
     found = []
     for line in mill.ledger():
         attempt = attempts[line["client_request_id"]]
-        at = line["at"] - LATENCY
+        at = line["arrived"]
         on_the_way = at - attempt.planned_at.timestamp()
         found.append(Arrival(at, attempt.permit_tokens, attempt.tenant_id, on_the_way))
     return sorted(found, key=lambda arrival: arrival.at)

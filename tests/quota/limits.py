@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import httpx2
@@ -34,6 +34,11 @@ class Limits:
     def forgiven(self) -> float:
         """Seconds that requests may be late on their way without two windows coming together."""
         return self.margin * self.window
+
+    def stretched(self, by: float) -> "Limits":
+        """The same rate in windows that are longer by this factor."""
+        amounts = {"requests": round(self.requests * by), "tokens": round(self.tokens * by)}
+        return replace(self, window=self.window * by, **amounts)
 
     @property
     def catalog(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
@@ -31,6 +31,8 @@ SLACK: Final = 0.023
 """What short windows may miss of the reachable part, beside one job."""
 GUESS: Final = 0.06
 """What more they may miss where answers count by what will be written, which is guessed first."""
+AT_ONE_TIME: Final = {"requests_per_second", "concurrency"}
+"""Limits that no window sums up."""
 WORDS: Final = {
     "requests": "rpm",
     "tokens": "tpm",
@@ -44,20 +46,42 @@ WORDS: Final = {
 """What the catalog calls a limit, and what the simulator calls it."""
 QUESTION: Final = " ".join(["How long is a piece of string?"] * 12)
 """Long enough that a token which an estimate is rounded up by is less than a percent."""
-SECOND_OPENAI: Final = """
+OWN_ROWS: Final = {
+    "azure": """
 [providers.simulator-azure]
 stands_for = "azure"
 
 [models."gpt-4o-mini"]
 provider = "azure"
-"""
-"""Azure's stand-in has a model of its own, and shares OpenAI's others."""
+""",
+    "compatible": """
+[providers.server]
+adapter = "openai"
+base_url = "http://127.0.0.1:9/v1"
+legacy_max_tokens = true
+price_provider = "openai"
+
+[models."gpt-4.1-nano"]
+provider = "server"
+
+[providers.simulator-compatible]
+adapter = "openai"
+base_path = "/compatible/v1"
+legacy_max_tokens = true
+queue = "simulator"
+rehearsal = true
+stands_for = "server"
+""",
+}
+"""Azure's stand-in has a model of its own, and shares OpenAI's others; a server that the catalog
+does not know has one, too."""
 PATHS: Final = {
     "openai": "/v1/chat/completions",
     "azure": "/azure/openai/v1/chat/completions",
     "anthropic": "/anthropic/v1/messages",
     "gemini": "/gemini/v1beta/models/{model}:generateContent",
     "xai": "/xai/v1/chat/completions",
+    "compatible": "/compatible/v1/chat/completions",
 }
 KEYS: Final = {
     "authorization": "Bearer none",
@@ -85,11 +109,15 @@ class Rule:
     question: str = QUESTION
     burst: float = 0.0
     """The part of a window that the meter may spend at once after a rest."""
+    stall: float = 0.0
+    """Seconds that an answer takes beside the latency of all."""
+    jitter: float = JITTER
+    """What the margin of the window forgives; a second cannot be made longer."""
 
     @property
     def margin(self) -> float:
         """The part of a window's limit that the jitter costs."""
-        return max(JITTER / self.window, LEAST_MARGIN)
+        return max(self.jitter / self.window, LEAST_MARGIN)
 
     @property
     def short_margin(self) -> float:
@@ -99,6 +127,8 @@ class Rule:
     @property
     def reachable(self) -> float:
         """The part of the binding limit that can be used at most."""
+        if "concurrency" in self.limits:
+            return 1.0
         of_seconds = self.short_windows or "requests_per_second" in self.limits
         return 1 - (self.short_margin if of_seconds else self.margin)
 
@@ -153,10 +183,15 @@ class Rule:
         """So many times the rate, summed over a window of so many seconds."""
         by = pace * window / self.window
         limits = {
-            name: round(value * (pace if name == "requests_per_second" else by))
+            name: round(value * (pace if name in AT_ONE_TIME else by))
             for name, value in self.limits.items()
         }
         return replace(self, window=window, limits=limits, jobs=round(self.jobs * by))
+
+    def forgiving(self, jitter: float) -> "Rule":
+        """On a machine that holds requests up so long: windows of which it is the same part."""
+        stretched = self.stretched(self.window * jitter / self.jitter)
+        return replace(stretched, jitter=jitter)
 
     def job(self, number: int, **changes: Any) -> NewJob:
         """One of its jobs."""
@@ -202,8 +237,9 @@ def _catalog() -> Catalog:
 
 def overlay(rules: Sequence[Rule]) -> str:
     """The catalog of a mill under these rules."""
-    of_azure = any(rule.account == "azure" for rule in rules)
-    return "\n\n".join([SECOND_OPENAI * of_azure, *(rule.catalog for rule in rules)])
+    accounts = {rule.account for rule in rules}
+    own = (rows for account, rows in OWN_ROWS.items() if account in accounts)
+    return "\n\n".join([*own, *(rule.catalog for rule in rules)])
 
 
 async def enforce(mill: Mill, rules: Sequence[Rule], **options: str | float) -> None:
@@ -220,6 +256,12 @@ async def enforce(mill: Mill, rules: Sequence[Rule], **options: str | float) -> 
 async def set_limits(client: httpx2.AsyncClient, rules: Sequence[Rule]) -> None:
     """Let each account hold its rule, with empty windows."""
     (await client.post("/_sim/reset")).raise_for_status()
+    slow = [
+        {"match": {"provider": rule.account}, "do": {"stall": rule.stall}}
+        for rule in rules
+        if rule.stall
+    ]
+    (await client.post("/_sim/script", json=slow)).raise_for_status()
     for rule in rules:
         (await client.post("/_sim/limits", json=rule.enforced)).raise_for_status()
 
@@ -238,40 +280,3 @@ async def _refused(client: httpx2.AsyncClient, rule: Rule) -> bool:
     reply = await client.post(path, json=body, headers=KEYS)
     assert reply.status_code in {200, 429}, reply.text
     return reply.status_code == 429
-
-
-def shares(rule: Rule, lines: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The used part of the rule's binding limit in each whole window after the first.
-
-    `lines`: the simulator's ledger.
-    """
-    own = sorted(
-        (line for line in lines if line["provider"] == rule.account),
-        key=lambda line: line["arrived"],
-    )
-    if not own:
-        return []
-    began, ended = own[0]["arrived"], own[-1]["arrived"]
-    whole = int((ended - began) / rule.window)
-    used = [_used(rule, own, began + n * rule.window) for n in range(1, whole)]
-    return [max(parts) for parts in used]
-
-
-def _used(rule: Rule, lines: Sequence[Mapping[str, Any]], begin: float) -> Iterator[float]:
-    """The used part of each limit from that moment on."""
-
-    def within(name: str) -> list[Mapping[str, Any]]:
-        return [line for line in lines if begin <= line[name] < begin + rule.window]
-
-    arrived = within("arrived")
-    charged = sum(line["charge"] for line in arrived)
-    amounts = {
-        "requests": len(arrived),
-        "requests_per_second": len(arrived) / rule.window,
-        "tokens": charged,
-        "input_tokens": charged,
-        "output_tokens": sum(line["completion_tokens"] for line in within("at")),
-    }
-    for name, amount in amounts.items():
-        if limit := rule.limits.get(name):
-            yield amount / limit

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from statistics import fmean
 from typing import Final
 
@@ -14,15 +13,18 @@ from tests.databases import own_database
 from tests.mill import running_mill
 from tests.quota.arrivals import arrivals, jitter
 from tests.quota.matrix import OTHERWISE_BIND, REQUESTS_BIND, TOKENS_BIND
-from tests.quota.rules import JITTER, Rule, enforce, naive_refusals, overlay, shares
+from tests.quota.rules import Rule, enforce, naive_refusals, overlay
+from tests.quota.used import shares
 
 WINDOWS: Final = 7
-RUNS: Final = 3
 WORKERS: Final = 2
 SLOTS: Final = 100
 """Of each worker: more than any of these quotas needs."""
 STALLED: Final = 2
 """Windows that are left out, the least ones."""
+FORGIVEN: Final = (0.21, 0.42)
+"""Seconds of jitter on a machine that does other things, and on a busy one: windows of 6 and 12 s,
+of which they are the part that the rules' own 0.105 s are of their 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Measured:
     jitter: float
 
 
+@pytest.mark.timeout(480)  # the second run's windows alone take two minutes
 @pytest.mark.parametrize(
     "rules",
     [
@@ -45,7 +48,7 @@ class Measured:
 async def test_each_rule_is_used_to_its_end_and_never_exceeded(
     servers: Servers, redis_url: str, rules: Sequence[Rule]
 ) -> None:
-    assert _missed(await _on_a_still_machine(servers, redis_url, rules), rules) == []
+    assert await _on_a_still_machine(servers, redis_url, rules) == []
 
 
 def _missed(measured: Measured, rules: Sequence[Rule]) -> list[str]:
@@ -60,17 +63,23 @@ def _missed(measured: Measured, rules: Sequence[Rule]) -> list[str]:
     return missed
 
 
-async def _on_a_still_machine(servers: Servers, redis_url: str, rules: Sequence[Rule]) -> Measured:
-    """A run counts unless this machine held a request up for longer than the margins forgive."""
-    for run in count(1):
+async def _on_a_still_machine(servers: Servers, redis_url: str, rules: Sequence[Rule]) -> list[str]:
+    """What was missed in a run that counts.
+
+    The first does not in which this machine held a request up for longer than the margins forgive:
+    the second is made for such a machine, with longer windows.
+    """
+    missed: list[str] = []
+    for run, forgiven in enumerate(FORGIVEN):
+        stretched = [rule.forgiving(forgiven) for rule in rules]
         with own_database(servers, f"rules_{run}") as database_url:
-            measured = await _use_up(database_url, redis_url, rules)
-        missed = _missed(measured, rules)
-        if not missed or measured.jitter <= JITTER or run == RUNS:
-            return measured
-        busy = f"{measured.jitter:.3f} s of jitter, {JITTER:.3f} s are forgiven; {missed}"
-        sys.stdout.write(f"once more: {busy}\n")
-    raise AssertionError
+            measured = await _use_up(database_url, redis_url, stretched)
+        missed = _missed(measured, stretched)
+        if not missed or measured.jitter <= forgiven:
+            break
+        busy = f"{measured.jitter:.3f} s of jitter, {forgiven:.3f} s are forgiven; {missed}"
+        sys.stdout.write(f"not counted: {busy}\n")
+    return missed
 
 
 async def _use_up(database_url: str, redis_url: str, rules: Sequence[Rule]) -> Measured:
@@ -84,7 +93,7 @@ async def _use_up(database_url: str, redis_url: str, rules: Sequence[Rule]) -> M
         accepted = [
             each for rule in rules for each in await rule.submit(mill, (WINDOWS + 1) * rule.jobs)
         ]
-        assert (await mill.all_final(within=120))["succeeded"] == len(accepted)
+        assert (await mill.all_final(within=240))["succeeded"] == len(accepted)
         await mill.check(accepted, rejected=None)
         found = {rule.account: shares(rule, mill.ledger()) for rule in rules}
         told = await mill.stats()

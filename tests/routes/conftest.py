@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-import orjson
 import pytest
 
 from shared.routing.stored import StoredPolicy
@@ -28,7 +27,6 @@ async def mill(database_url: str, redis_url: str) -> AsyncIterator[Mill]:
         yield mill
 
 
-def policy(*candidates: str, **more: object) -> str:
+def policy(*candidates: str, **more: object) -> StoredPolicy:
     """As a job's row keeps it; the primary and then the fallback where none is named."""
-    stored = StoredPolicy(candidates=candidates or (PRIMARY, FALLBACK), **more)  # type: ignore[arg-type]
-    return orjson.dumps(stored.to_json()).decode()
+    return StoredPolicy(candidates=candidates or (PRIMARY, FALLBACK), **more)  # type: ignore[arg-type]

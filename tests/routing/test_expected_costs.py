@@ -17,9 +17,13 @@ NOW: Final = SystemClock().now()
 
 def costs(habits: Habits, *, input_tokens: int = 10_000, max_tokens: int = 10_000) -> list[int]:
     found = expected_costs(
-        (MINI, AZURE, FLASH), habits, input_tokens=input_tokens, max_tokens=max_tokens,
-        searching=False, at=NOW,
-    )  # fmt: skip
+        (MINI, AZURE, FLASH),
+        habits,
+        input_tokens={each.id: input_tokens for each in (MINI, AZURE, FLASH)},
+        max_tokens=max_tokens,
+        searching=False,
+        at=NOW,
+    )
     return [found[each.id] for each in (MINI, AZURE, FLASH)]
 
 

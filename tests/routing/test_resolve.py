@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from shared.catalog.tokens import PER_SEARCH
 from shared.domain.conversation import ImagePart, Message, Role
 from shared.domain.generation import GenerationRequest, RequestKind
-from shared.routing.stored import Fallback, Strategy
+from shared.routing.stored import Fallback, Strategy, input_at
 from tests.routing.ground import CATALOG, ask, error, ids, planned, refused, with_rows
 
 SEEING = GenerationRequest(
@@ -104,6 +105,29 @@ def test_tokens_are_enough_for_whoever_counts_most() -> None:
     assert both.fitted.input_tokens > alone.fitted.input_tokens
     assert both.fitted.max_tokens == CATALOG.models["claude-opus-5-5"].default_output
     assert both.fitted.request.max_tokens == both.fitted.max_tokens
+
+
+def test_each_candidate_keeps_its_own_count() -> None:
+    [alone] = {each.fitted.input_tokens for each in planned(ask("gpt-4.1-mini"), {}).candidates}
+    plan = planned(ask("gpt-4.1-mini"), {"candidates": ["sonar"]})
+    assert plan.fitted.input_tokens > PER_SEARCH > alone
+    stored = plan.stored()
+    assert stored.inputs == {"openai/gpt-4.1-mini": alone, "azure/gpt-4.1-mini": alone}
+    assert input_at(stored, "perplexity/sonar", plan.fitted.input_tokens) > PER_SEARCH
+    assert planned(ask("gpt-4.1-mini"), {}).stored().inputs == {}
+
+
+def test_the_searches_of_one_candidate_cost_no_other_its_place() -> None:
+    plan = planned(ask("gpt-4.1-mini"), {"candidates": ["sonar"], "max_cost_usd": "0.005"})
+    assert ids(plan) == ["openai/gpt-4.1-mini", "azure/gpt-4.1-mini"]
+    assert "more than max_cost_usd" in refused(plan)["perplexity/sonar"]
+
+
+def test_behind_one_that_always_searches_the_others_need_not() -> None:
+    plan = planned(ask("sonar"), {"candidates": ["gpt-4.1-mini"]})
+    assert ids(plan) == ["perplexity/sonar", "openai/gpt-4.1-mini", "azure/gpt-4.1-mini"]
+    assert not plan.fitted.request.web_search
+    assert plan.candidates[1].fitted.input_tokens < PER_SEARCH
 
 
 def test_who_gives_fewer_tokens_than_asked_is_refused() -> None:

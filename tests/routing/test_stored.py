@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.failure import FailureKind
-from shared.routing.stored import Fallback, StoredPolicy, Strategy
+from shared.domain.failure import CORRECTION_TOKENS, FailureKind
+from shared.routing.stored import Fallback, StoredPolicy, Strategy, input_at
 
 CHAIN = StoredPolicy(
     candidates=("a/m", "b/m"),
@@ -62,6 +62,7 @@ def test_a_policy_survives_its_json() -> None:
         fallbacks={Fallback.CONTEXT_LENGTH: ("long/m",)},
         max_cost_nano=50_000_000,
         max_tries=2,
+        inputs={"b/m": 40_000},
     )
     assert StoredPolicy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
 
@@ -70,6 +71,22 @@ def test_what_has_its_default_is_not_stored() -> None:
     plain = StoredPolicy(candidates=("a/m",))
     assert plain.to_json() == {"candidates": ["a/m"]}
     assert StoredPolicy.from_json(plain.to_json()) == plain
+
+
+def test_each_deployment_has_the_tokens_that_it_counts_and_else_those_of_the_row() -> None:
+    counted = StoredPolicy(candidates=("a/m", "b/m"), inputs={"a/m": 12})
+    assert input_at(counted, "a/m", 40_000) == 12
+    assert input_at(counted, "b/m", 40_000) == 40_000
+    assert input_at(StoredPolicy(candidates=("a/m",)), "a/m", 40_000) == 40_000
+    assert input_at(None, "a/m", 40_000) == 40_000
+    told = input_at(counted, "a/m", 40_000, FailureKind.INVALID_OUTPUT)
+    assert told == 12 + CORRECTION_TOKENS[FailureKind.INVALID_OUTPUT]
+
+
+def test_jobs_of_other_lengths_stand_in_one_line() -> None:
+    policy = StoredPolicy(candidates=("a/m", "b/m"))
+    longer = StoredPolicy(candidates=("a/m", "b/m"), inputs={"a/m": 9}, max_cost_nano=1)
+    assert policy.route("m") == longer.route("m") != StoredPolicy(candidates=("b/m",)).route("m")
 
 
 NAMES = st.lists(st.sampled_from(["a/m", "b/m", "c/m", "d/m"]), unique=True).map(tuple)

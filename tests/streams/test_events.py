@@ -14,10 +14,10 @@ from openai._streaming import SSEDecoder
 from shared.domain.generation import Delta
 from shared.security.keys import Scope
 from shared.streamlog import key_of
-from tests.api.conftest import Api, api, make_key, served
+from tests.api.conftest import Api, api, api_settings, make_key, served
 from tests.streams.stage import STRANGE, WORDS, Stage, has_heard, staged, tell_slowly
 
-__all__ = ["api", "served"]
+__all__ = ["api", "api_settings", "served"]
 TEXT = "".join(WORDS)
 
 
