@@ -18,10 +18,13 @@ ROOMS := $(foreach room,$(HOUSES) tests bench deploy,$(if $(wildcard $(room)/*.p
 # The independent witness of the conformance suite, in an environment of its own: it would
 # change this one's.
 LLMOCK := .venv-llmock/.installed
-# What the quota benchmark races against, for the same reason.
+# What the benchmarks measure beside the mill, for the same reason.
 RIVALS := .venv-rivals/.installed
 
-.PHONY: help setup demo up test conformance money llmock browser check bench bench-quota rivals fmt lock
+# OpenAI's SDK of the generation before: it cannot be beside today's.
+OPENAI2 := .venv-openai2/.installed
+
+.PHONY: help setup demo up test conformance money sdk openai2 llmock browser check bench bench-quota rivals fmt lock
 
 help: ## List these words
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
@@ -61,6 +64,12 @@ money: setup ## Prove that money is counted to the nano-dollar; ARGS=--jobs 1000
 	@$(BIN)/python -m pytest -q tests/money/test_others_bugs.py
 	@$(BIN)/python -m tests.money.fault_run $(ARGS)
 
+sdk: setup openai2 ## Prove by unmodified SDKs and a webhook receiver that the other APIs' faces are true
+	@$(BIN)/python -m pytest -q tests/sdk tests/webhooks $(ARGS)
+
+openai2: $(OPENAI2) ## Install OpenAI's SDK of the generation before, beside ours
+	@:
+
 llmock: $(LLMOCK) ## Install the conformance suite's independent witness
 	@:
 
@@ -77,13 +86,13 @@ check: setup ## Lint, format, types, import contracts, house rules, compose file
 	@$(BIN)/lint-imports --no-cache >$(VENV)/contracts.log 2>&1 || { cat $(VENV)/contracts.log; exit 1; }
 	@$(BIN)/python -m pytest -q tests/house
 
-bench: setup ## Measure; ARGS choose what
+bench: setup rivals ## Measure; ARGS choose what
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-quota: setup rivals ## Measure the use of quotas, fairness, outages, and a race with others
 	@$(BIN)/python -m bench.quota $(ARGS)
 
-rivals: $(RIVALS) ## Install what the quota benchmark races against
+rivals: $(RIVALS) ## Install what the benchmarks measure beside the mill
 	@:
 
 fmt: setup ## Put the format right, and what the linter can
@@ -107,8 +116,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 $(LLMOCK): tests/conformance/llmock.lock
-$(RIVALS): bench/quota/rivals.lock
-$(LLMOCK) $(RIVALS):
+$(RIVALS): bench/rivals.lock
+$(OPENAI2): tests/sdk/openai2.lock
+$(LLMOCK) $(RIVALS) $(OPENAI2):
 	@$(FIND_PYTHON); "$$python" -m venv $(@D) 2>/dev/null || "$$python" -m virtualenv --quiet $(@D)
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
 		$(@D)/bin/python -m pip -qq install --require-hashes -r $<
