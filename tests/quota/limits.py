@@ -30,13 +30,9 @@ class Limits:
     it would forgive 15 ms, and two busy cores take longer to start a batch of calls: 60 ms were
     measured alone, 100 ms with neighbours. 0.035 of 3 s are 105 ms."""
 
-    @property
-    def forgiven(self) -> float:
-        """Seconds that requests may be late on their way without two windows coming together."""
-        return self.margin * self.window
-
-    def stretched(self, by: float) -> "Limits":
-        """The same rate in windows that are longer by this factor."""
+    def forgiving(self, jitter: float) -> "Limits":
+        """The same rate in windows of which so many seconds of jitter are the margin."""
+        by = jitter / (self.margin * self.window)
         amounts = {"requests": round(self.requests * by), "tokens": round(self.tokens * by)}
         return replace(self, window=self.window * by, **amounts)
 
