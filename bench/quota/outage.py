@@ -159,9 +159,13 @@ async def _now(on: Stage) -> float:
 
 
 async def _trickle(on: Stage, seconds: float) -> None:
-    """A job at a time, at a steady rate."""
-    began = monotonic()
-    for number in range(round(seconds * RATE)):
-        await asyncio.sleep(max(began + number / RATE - monotonic(), 0))
+    """A job at a time, at a steady rate; what a stall of this machine held up is not made up for.
+
+    Made up for, it would be a rush of ours.
+    """
+    due = monotonic()
+    for _ in range(round(seconds * RATE)):
+        await asyncio.sleep(max(due - monotonic(), 0))
+        due = max(due, monotonic() - 1 / RATE) + 1 / RATE
         await on.fill(1, Lane.INTERACTIVE)
     on.refuse_the_dead()
