@@ -86,6 +86,7 @@ def _judge(found: Part, rule: Rule, used: Sequence[float], others: tuple[int, in
     tried = rule.jobs * 5 // 4
     shown = f"{mean:.2f}", f"{least:.2f}"
     found.rows.append([name, len(used), *shown, refused, f"{naive} of {tried}", late])
+    name = f"{name}, {rule.window:g} s"
     use = Demand(what=f"use, {name}", bound=rule.demanded * 100, at_least=True, unit=" %")
     found.judge(f"use {name}", mean, use)
     found.judge(f"refused {name}", refused, Demand(what=f"refused, {name}", bound=0))

@@ -20,7 +20,8 @@ if not alive_since then return {-1, 0, 'memory_lost', 0, 0} end
 local concurrency, fleet, slot_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local meter = redis.call('HMGET', KEYS[1], 'at', 'blocked_until', 'cut', 'cut_at')
 local used_at = tonumber(meter[1]) or 0
-local gauges, first = gauges_of(8, 7)
+local learned = redis.call('HMGET', KEYS[7], 'input', 'output', 'most', 'calls')
+local gauges, first = gauges_of(8, 7, tonumber(learned[4]))
 local elapsed = math.max(now - used_at, 0)
 local per_mille = pace(tonumber(meter[3]), tonumber(meter[4]))
 local presumed = false
@@ -119,7 +120,6 @@ redis.call('HSET', KEYS[1], 'at', whole(now))
 redis.call('PEXPIRE', KEYS[1], lifetime)
 if granted > 0 then redis.call('PEXPIRE', KEYS[5], lifetime) end
 for _, gauge in ipairs(gauges) do gauge.save(lifetime) end
-local learned = redis.call('HMGET', KEYS[7], 'input', 'output', 'most')
 local input = tonumber(learned[1]) or 1
 local output = learned[3] and tonumber(learned[2]) / tonumber(learned[3]) or 1
 return {granted, math.ceil(wait / THOUSAND), binding,

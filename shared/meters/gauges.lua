@@ -11,6 +11,8 @@
 -- next midnight, and how far the clocks may be apart.
 local THOUSAND, FIELDS, SLICES, DAY = 1000, 6, 500, 86400000000
 local CHUNK = 1000
+-- So many calls have to tell what they wrote until it is foreseen.
+local TAUGHT = 30
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -36,7 +38,7 @@ end
 
 -- A window that slides: the log counts what was admitted, in slices, and never lets a window have
 -- more than the limit; the bucket, where there is one, only spreads it.
-local function sliding(key, spec)
+local function sliding(key, spec, taught)
     local limit, window, counted = spec.limit, spec.span, spec.counted
     local width = math.max(math.ceil(counted / SLICES), 1)
     local current = math.floor(now / width)
@@ -45,10 +47,11 @@ local function sliding(key, spec)
     local known = seen ~= nil and tonumber(head[4]) == width
     local changed = {}
     local gauge = {name = spec.name, late = spec.kind == 'written'}
-    local bucket = spec.kind == 'spread' or spec.kind == 'foreseen'
-    -- What is foreseen is mostly too much, and comes back when the call ends: so many calls may
-    -- be on their way in advance.
-    local advance = spec.kind == 'foreseen' and 8 or 0
+    local foreseen = spec.kind == 'foreseen'
+    local bucket = spec.kind == 'spread' or foreseen
+    -- What is foreseen may be too much, and comes back when the call ends: so many calls may be on
+    -- their way in advance. At first it is far too much.
+    local advance = not foreseen and 0 or taught and 1 or 8
 
     -- The counts of these slices, as saved and as changed since, and what they are called.
     local function slices_of(first, last)
@@ -102,13 +105,16 @@ local function sliding(key, spec)
 
     -- A bucket holds a hundredth of the limit, in a short window what 0.5 s refill (a slow turn of
     -- the dispatcher on a busy machine), and what its provider lets go at once after a rest.
+    -- What is foreseen comes evenly, at the pace at which what was written leaves the window: calls
+    -- that go together are written together, before the window of what is written knows of them.
     -- Units: one permit is `window`, a microsecond refills `limit`. A request larger than the
     -- bucket passes when it is full, and leaves a debt.
     local capacity, refill = 0, limit
     function gauge.refill(elapsed, per_mille)
-        local part = math.max(math.min(math.max(0.01, 500000 / window), 0.5), spec.burst / THOUSAND)
+        local rest = foreseen and 0.01 or math.min(math.max(0.01, 500000 / window), 0.5)
+        local part = math.max(rest, spec.burst / THOUSAND)
         capacity = math.max(math.ceil(limit * part), 1) * window
-        refill = limit * per_mille / THOUSAND
+        refill = limit * per_mille / THOUSAND * (foreseen and window / counted or 1)
         local more = math.floor(math.min(elapsed, window) * refill)
         level = math.min((level or capacity) + more, capacity)
     end
@@ -207,8 +213,8 @@ local KINDS = {
 }
 
 -- The gauges that ARGV describes from `first` on, one for each key from `first_key` on; and where
--- ARGV goes on behind them.
-local function gauges_of(first_key, first)
+-- ARGV goes on behind them. `calls`: how many told what they wrote.
+local function gauges_of(first_key, first, calls)
     local gauges = {}
     for i = first_key, #KEYS do
         local spec = {
@@ -216,7 +222,7 @@ local function gauges_of(first_key, first)
             span = tonumber(ARGV[first + 3]), counted = tonumber(ARGV[first + 4]),
             burst = tonumber(ARGV[first + 5]),
         }
-        gauges[#gauges + 1] = KINDS[spec.kind](KEYS[i], spec)
+        gauges[#gauges + 1] = KINDS[spec.kind](KEYS[i], spec, (calls or 0) >= TAUGHT)
         first = first + FIELDS
     end
     return gauges, first

@@ -29,16 +29,20 @@ in_parts('ZREM', KEYS[2], ids)
 in_parts('HDEL', KEYS[3], ids)
 
 -- The estimate of input leans to what is too much: it follows the few that are higher quickly.
+-- Where it begins is a guess of ours: until one was higher, it is the mean of the guess and of all
+-- that was reported.
 -- What is written is summed against what might have been: sums are what a limit is about.
 local UP, DOWN, LEAST, MOST, FADE, LOSS = 0.3, 0.01, 0.5, 3, 0.97, 3
-local known = redis.call('HMGET', KEYS[4], 'input', 'output', 'most')
+local known = redis.call('HMGET', KEYS[4], 'input', 'output', 'most', 'down', 'calls')
 local factor, written, most = tonumber(known[1]), tonumber(known[2]), tonumber(known[3])
+local down, calls = tonumber(known[4]) or factor and DOWN or 1, tonumber(known[5]) or 0
 local learned = false
 
 local function learn_input(reported, estimated)
     if reported < 0 or estimated == 0 then return end
     local ratio, old = reported / estimated, factor or 1
-    local step = ratio > old and UP or DOWN
+    down = ratio > old and DOWN or math.max(DOWN, down / (1 + down))
+    local step = ratio > old and UP or down
     factor, learned = math.max(LEAST, math.min(MOST, old + step * (ratio - old))), true
 end
 
@@ -47,7 +51,7 @@ local function learn_output(reported, allowed)
     -- It begins as if some calls had written all that they might.
     written, most = written or LOSS * allowed, most or LOSS * allowed
     written, most = written * FADE + reported, most * FADE + allowed
-    learned = true
+    calls, learned = math.min(calls + 1, TAUGHT), true
 end
 
 for n, record in ipairs(records) do
@@ -79,10 +83,11 @@ for _, gauge in ipairs(gauges) do
     if gauge.known() then gauge.save() end
 end
 if learned then
-    redis.call('HSET', KEYS[4], 'input', string.format('%.4f', factor or 1))
+    redis.call('HSET', KEYS[4], 'input', string.format('%.4f', factor or 1),
+               'down', string.format('%.4f', down))
     if most then
         redis.call('HSET', KEYS[4], 'output', string.format('%.1f', written),
-                   'most', string.format('%.1f', most))
+                   'most', string.format('%.1f', most), 'calls', calls)
     end
     redis.call('EXPIRE', KEYS[4], 604800)
 end

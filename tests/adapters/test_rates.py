@@ -1,14 +1,12 @@
 """What providers' headers say they would still take."""
 
-from collections.abc import Mapping
-
 import pytest
 
-from worker.adapters.rates import ANTHROPIC, OPENAI, rate_of
+from worker.adapters.rates import ANTHROPIC, OPENAI, Headers, rate_of
 
 
 @pytest.mark.parametrize(
-    ("names", "headers", "left"),
+    ("known", "headers", "left"),
     [
         (
             OPENAI,
@@ -26,11 +24,11 @@ from worker.adapters.rates import ANTHROPIC, OPENAI, rate_of
                 "anthropic-ratelimit-input-tokens-remaining": "30000",
                 "anthropic-ratelimit-output-tokens-remaining": "8000",
             },
-            {"requests": 49, "input_tokens": 30_000, "output_tokens": 8_000},
+            {"requests": 49, "input_tokens": 30_500, "output_tokens": 8_500},
         ),
     ],
 )
-def test_what_is_left_is_heard_by_the_limits_names(
-    names: Mapping[str, str], headers: dict[str, str], left: dict[str, int]
+def test_the_most_that_may_be_left_is_heard_by_the_limits_names(
+    known: Headers, headers: dict[str, str], left: dict[str, int]
 ) -> None:
-    assert rate_of(headers, names) == left
+    assert rate_of(headers, known) == left

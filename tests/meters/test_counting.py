@@ -109,21 +109,54 @@ async def test_output_that_was_written_holds_the_next_back_for_a_window_from_its
 
 async def test_predictions_follow_usage_quickly_up_and_slowly_down(rested: Meter) -> None:
     place = deployment(counts=Counting.METERED, input_tokens=10**9, output_tokens=10**9)
-
-    async def call(reported: int, written: int) -> None:
-        (want,) = wants(1, 100, most=1000)
-        await rested.acquire(place, QUEUE, PLENTY, [want])
-        await rested.settle([ended(want, place, input_tokens=reported, output_tokens=written)])
-
-    for _ in range(5):
-        await call(150, 100)
+    await _call(rested, place, 5, reported=150)
     higher = await _learned(rested, place)
-    for _ in range(5):
-        await call(50, 100)
+    await _call(rested, place, 5, reported=50)
     lower = await _learned(rested, place)
     assert 1.4 < higher.input < 1.51
     assert 1.3 < lower.input < higher.input
     assert 0.1 < lower.output < higher.output < 1.0
+
+
+async def test_a_first_guess_that_was_never_too_low_gives_way_to_what_is_reported(
+    rested: Meter,
+) -> None:
+    """A tenth of a quota would be lost for hundreds of calls to a cautious estimate."""
+    place = deployment(input_tokens=10**9)
+    await _call(rested, place, 9, reported=60)
+    guess = await _learned(rested, place)
+    assert guess.input == pytest.approx(0.64, abs=0.002), "the mean of ten: 1 and nine times 0.6"
+    await _call(rested, place, 1, reported=100)
+    higher = await _learned(rested, place)
+    await _call(rested, place, 5, reported=60)
+    assert 0.72 < (await _learned(rested, place)).input < higher.input
+
+
+async def test_what_is_foreseen_comes_evenly_once_calls_have_told_what_they_write(
+    rested: Meter,
+) -> None:
+    """Calls that go together are written together: a window of what is written knows too late."""
+    place = deployment(counts=Counting.METERED, output_tokens=1000, window=3.0)
+    asked = wants(40, 1, most=10)
+    first = await rested.acquire(place, QUEUE, PLENTY, asked)
+    assert first.granted == 1 + 8, "nobody knows yet what they write"
+    told = 0
+    while told < 30:
+        grant = await rested.acquire(place, QUEUE, PLENTY, asked[told : told + 1])
+        await asyncio.sleep(grant.wait)
+        for want in asked[told : told + grant.granted]:
+            await rested.settle([ended(want, place, input_tokens=1, output_tokens=10)])
+        told += grant.granted
+    await asyncio.sleep(0.5)  # a rest: what a bucket of half a second would save up
+    assert (await rested.acquire(place, QUEUE, PLENTY, wants(40, 1, most=10))).granted == 1 + 1
+
+
+async def _call(meter: Meter, place: Deployment, times: int, *, reported: int) -> None:
+    """So many calls of an estimated 100 tokens, one after the other."""
+    for _ in range(times):
+        (want,) = wants(1, 100, most=1000)
+        await meter.acquire(place, QUEUE, PLENTY, [want])
+        await meter.settle([ended(want, place, input_tokens=reported, output_tokens=100)])
 
 
 async def _learned(meter: Meter, place: Deployment) -> Learned:

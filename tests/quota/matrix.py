@@ -6,8 +6,6 @@ from tests.quota.rules import Rule
 
 OPENAI, AZURE, BOTH = "gpt-6-luna", "gpt-4o-mini", "gpt-4.1-mini"
 """Of OpenAI alone, of Azure alone, of both."""
-SERVED = "gpt-4.1-nano"
-"""Of a server that the catalog does not know."""
 CLAUDE, GEMINI, GROK = "claude-haiku-4-5", "gemini-2.5-flash", "grok-4-fast-non-reasoning"
 INPUT: Final = 60 * 103
 """What sixty questions have, as the provider counts them."""
@@ -35,6 +33,7 @@ OTHERWISE_BIND: Final = (
     Rule(account="azure", model=BOTH, limits={"tokens": TOKENS}),
 )
 CALLS_BIND: Final = (
-    # A server of one's own answers so many at a time, each as slowly as a model writes.
-    Rule(account="compatible", model=SERVED, limits={"concurrency": 60}, stall=2.7),
+    # A server of one's own, alone with its model, answers so many at a time, each as slowly as a
+    # model writes.
+    Rule(account="compatible", model=OPENAI, limits={"concurrency": 60}, stall=2.7),
 )

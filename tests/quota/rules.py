@@ -61,7 +61,7 @@ base_url = "http://127.0.0.1:9/v1"
 legacy_max_tokens = true
 price_provider = "openai"
 
-[models."gpt-4.1-nano"]
+[models."gpt-6-luna"]
 provider = "server"
 
 [providers.simulator-compatible]
@@ -74,7 +74,7 @@ stands_for = "server"
 """,
 }
 """Azure's stand-in has a model of its own, and shares OpenAI's others; a server that the catalog
-does not know has one, too."""
+does not know has one that nobody else serves."""
 PATHS: Final = {
     "openai": "/v1/chat/completions",
     "azure": "/azure/openai/v1/chat/completions",
@@ -128,7 +128,8 @@ class Rule:
     def reachable(self) -> float:
         """The part of the binding limit that can be used at most."""
         if "concurrency" in self.limits:
-            return 1.0
+            # Between the end of a call and the start of the next one.
+            return 1 - JITTER / (LATENCY_MS / 1000 + self.stall)
         of_seconds = self.short_windows or "requests_per_second" in self.limits
         return 1 - (self.short_margin if of_seconds else self.margin)
 
