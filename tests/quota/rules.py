@@ -125,13 +125,16 @@ class Rule:
         return JITTER / min((*self.short_windows, 1.0))
 
     @property
+    def _of_seconds(self) -> bool:
+        return bool(self.short_windows) or "requests_per_second" in self.limits
+
+    @property
     def reachable(self) -> float:
         """The part of the binding limit that can be used at most."""
         if "concurrency" in self.limits:
             # Between the end of a call and the start of the next one.
             return 1 - JITTER / (LATENCY_MS / 1000 + self.stall)
-        of_seconds = self.short_windows or "requests_per_second" in self.limits
-        return 1 - (self.short_margin if of_seconds else self.margin)
+        return 1 - (self.short_margin if self._of_seconds else self.margin)
 
     @property
     def demanded(self) -> float:
@@ -141,6 +144,15 @@ class Rule:
         # A window's edge cuts a job, and what is reachable is no whole number of them.
         a_job = 1 / self.jobs
         return self.reachable - SLACK - a_job - GUESS * ("output_tokens" in self.limits)
+
+    @property
+    def sure(self) -> float:
+        """What a test may demand of any machine: turns of its dispatcher may be late by the jitter.
+
+        Of a window that is little, of a single second a tenth; the benchmark demands the whole.
+        """
+        late = JITTER / min((*self.short_windows, 1.0)) if self._of_seconds else 0.0
+        return self.demanded - late
 
     @property
     def stand_in(self) -> str:
@@ -156,7 +168,7 @@ class Rule:
             "margin": round(self.margin, 6),
             "burst": self.burst,
         }
-        if self.short_windows or "requests_per_second" in self.limits:
+        if self._of_seconds:
             values["short_margin"] = round(self.short_margin, 6)
         if self.short_windows:
             values["short_windows"] = list(self.short_windows)

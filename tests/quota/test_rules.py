@@ -76,6 +76,6 @@ def _missed(
         used = found[rule.account]
         # A neighbour on the same cores may stall all of us for a window or two.
         calm = sorted(used)[STALLED:]
-        if len(used) < WINDOWS - 2 or fmean(calm) < rule.demanded:
-            missed.append(f"{rule.account}: {rule.demanded:.3f} demanded, windows {used}")
+        if len(used) < WINDOWS - 2 or fmean(calm) < rule.sure:
+            missed.append(f"{rule.account}: {rule.sure:.3f} demanded, windows {used}")
     return missed
