@@ -125,8 +125,9 @@ class Rule:
         return JITTER / min((*self.short_windows, 1.0))
 
     @property
-    def _of_seconds(self) -> bool:
-        return bool(self.short_windows) or "requests_per_second" in self.limits
+    def _seconds_bind(self) -> bool:
+        each_second = self.limits.get("requests_per_second")
+        return bool(self.short_windows or (each_second and each_second * self.window <= self.jobs))
 
     @property
     def reachable(self) -> float:
@@ -134,7 +135,7 @@ class Rule:
         if "concurrency" in self.limits:
             # Between the end of a call and the start of the next one.
             return 1 - JITTER / (LATENCY_MS / 1000 + self.stall)
-        return 1 - (self.short_margin if self._of_seconds else self.margin)
+        return 1 - (self.short_margin if self._seconds_bind else self.margin)
 
     @property
     def demanded(self) -> float:
@@ -147,12 +148,14 @@ class Rule:
 
     @property
     def sure(self) -> float:
-        """What a test may demand of any machine: turns of its dispatcher may be late by the jitter.
+        """What a test may demand of any machine: where a second binds, turns are late by the jitter.
 
-        Of a window that is little, of a single second a tenth; the benchmark demands the whole.
+        Of a longer window that is little; the benchmark demands the whole everywhere.
         """
-        late = JITTER / min((*self.short_windows, 1.0)) if self._of_seconds else 0.0
-        return self.demanded - late
+        if not self._seconds_bind:
+            return self.demanded
+        late = 1 / (1 / self.reachable + self.short_margin)
+        return self.demanded - self.reachable + late
 
     @property
     def stand_in(self) -> str:
@@ -168,7 +171,7 @@ class Rule:
             "margin": round(self.margin, 6),
             "burst": self.burst,
         }
-        if self._of_seconds:
+        if self.short_windows or "requests_per_second" in self.limits:
             values["short_margin"] = round(self.short_margin, 6)
         if self.short_windows:
             values["short_windows"] = list(self.short_windows)

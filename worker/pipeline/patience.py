@@ -41,8 +41,8 @@ async def until_answered(what: str, work: Callable[[], Awaitable[Answer]]) -> An
 async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Cancel tasks and wait for them; what does not hear is told again.
 
-    `asyncio.wait_for` of Python 3.11, which the Redis client uses, loses a cancellation
-    that comes in the instant of its success.
+    `asyncio.wait_for` of Python 3.11 loses a cancellation that comes in the instant of its
+    success; our connections to Redis make up for it, another library may not.
     """
     left = set(tasks)
     for _ in range(TELLINGS):
