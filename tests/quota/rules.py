@@ -148,7 +148,7 @@ class Rule:
 
     @property
     def sure(self) -> float:
-        """What a test may demand of any machine: where a second binds, turns are late by the jitter.
+        """What a test may demand of any machine: a second that binds is lengthened by late turns.
 
         Of a longer window that is little; the benchmark demands the whole everywhere.
         """
