@@ -87,6 +87,10 @@ class Stage:
         await eventually("the worker registers", registered)
         return worker
 
+    async def start_workers(self, number: int, slots: int) -> None:
+        """So many at once: while one reads its modules, another can."""
+        await asyncio.gather(*(self.start_worker(slots) for _ in range(number)))
+
     async def start_api(self) -> tuple[subprocess.Popen[bytes], str]:
         """The API as a process, and its URL."""
         with socket.socket() as probe:

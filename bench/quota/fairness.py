@@ -41,8 +41,7 @@ async def fairness(servers: Servers, scale: Scale) -> Part:
     )
     async with stage(servers, overlay([RULE])) as on:
         await enforce(on.mill, [RULE])
-        for _ in range(WORKERS):
-            await on.start_worker(SLOTS)
+        await on.start_workers(WORKERS, SLOTS)
         await _queue(on, scale)
         all_queued = SystemClock().now().timestamp()
         await asyncio.sleep(scale.shares_seconds / 2)

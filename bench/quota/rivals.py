@@ -104,8 +104,7 @@ def _row(ran: Ran | None, way: str, times: Times) -> list[str | float]:
 
 async def _mill(on: Stage, scale: Scale) -> Ran:
     """Two workers that run already; from the first job's acceptance to the last job's end."""
-    for _ in range(WORKERS):
-        await on.start_worker(SLOTS)
+    await on.start_workers(WORKERS, SLOTS)
     began = monotonic()
     await on.fill(scale.prompts)
     states = await on.mill.all_final(within=LONGEST)

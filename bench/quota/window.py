@@ -66,8 +66,7 @@ async def shares(servers: Servers, size: Size) -> Part:
         await set_weights(on.mill)
         tokens = {id_: size.shared_tokens * weight for id_, weight in WEIGHTS.items()}
         await submit_for_each(on.mill, tokens)
-        for _ in range(WORKERS):
-            await on.start_worker(SLOTS)
+        await on.start_workers(WORKERS, SLOTS)
         await on.mill.all_final(within=600)
         found = off_from_weights(await arrivals(on.mill))
     part = Part("Tokens by tenant under contention", ["tenant", "weight", "share", "off by"])
@@ -80,8 +79,7 @@ async def shares(servers: Servers, size: Size) -> Part:
 async def _use_up(on: Stage, limits: Limits, windows: int) -> tuple[list[Arrival], int]:
     """More work than fits, for so many windows and a little; arrivals and rejections."""
     await _start_strict(on, limits)
-    for _ in range(WORKERS):
-        await on.start_worker(SLOTS)
+    await on.start_workers(WORKERS, SLOTS)
     began = monotonic()
     await submit_in_turn(on.mill, (windows + 1) * REQUESTS, [TOKENS_OF_A_JOB])
     while monotonic() - began < windows * WINDOW + 5:

@@ -1,6 +1,5 @@
 """The providers' rules: one set of limits for the catalog and for the account that enforces it."""
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -264,7 +263,7 @@ async def enforce(mill: Mill, rules: Sequence[Rule], **options: str | float) -> 
     async with httpx2.AsyncClient(base_url=mill.simulator_url, trust_env=False) as client:
         for rule in rules:
             # A first count of tokens loads a vocabulary; that is no jitter of ours.
-            await _refused(client, rule)
+            await is_refused(client, rule)
         await set_limits(client, rules)
     mill.ledger_path.write_text("")
 
@@ -282,16 +281,8 @@ async def set_limits(client: httpx2.AsyncClient, rules: Sequence[Rule]) -> None:
         (await client.post("/_sim/limits", json=rule.enforced)).raise_for_status()
 
 
-async def naive_refusals(mill: Mill, rule: Rule, number: int) -> int:
-    """How many are refused of so many that are sent at once; the simulator forgets them."""
-    async with httpx2.AsyncClient(base_url=mill.simulator_url, trust_env=False) as client:
-        refused = await asyncio.gather(*(_refused(client, rule) for _ in range(number)))
-        await set_limits(client, [rule])
-    mill.ledger_path.write_text("")
-    return sum(refused)
-
-
-async def _refused(client: httpx2.AsyncClient, rule: Rule) -> bool:
+async def is_refused(client: httpx2.AsyncClient, rule: Rule) -> bool:
+    """Whether one call without a mill gets a 429."""
     path, body = rule.call()
     reply = await client.post(path, json=body, headers=KEYS)
     assert reply.status_code in {200, 429}, reply.text
