@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from api.admission.creates import REFUSED
 from api.error_shapes import BODIES, SHAPES, Dialect, Told, dialect_of
 from api.jobs.schemas import status_url_of
-from shared.db.engine import is_connection_loss
+from shared.db.engine import is_connection_loss, is_crowded
 from shared.domain import errors
 from shared.faces.faults import CALLER, LIMIT, NOBODY, SPENT, Fault, fault_of
 
@@ -45,6 +45,7 @@ HEADERS: Final[Mapping[int, dict[str, str]]] = {
     401: {"WWW-Authenticate": "Bearer"},
     503: {"Retry-After": "2"},
 }
+DATABASE_AWAY: Final = "the database is away"
 CODE_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 415: "invalid_request"}
 NOTHING_MADE: Final = (errors.RateLimitedError, errors.QueueFullError)
 """Whoever reads one of these has made nothing, and may come again."""
@@ -131,15 +132,17 @@ async def _http(request: Request, error: HTTPException) -> ORJSONResponse:
 
 
 async def _database(request: Request, error: Exception) -> ORJSONResponse:
-    if is_connection_loss(error):
-        log.warning("database_away", error=type(error).__name__)
-        # The last COMMIT may have gone through and only its reply been lost.
-        message = (
-            "the database is away: try again; with the same Idempotency-Key, what may have been "
-            "accepted all the same is found and not made twice"
-        )
-        return reply(request, Told(fault=AWAY, code="unavailable", message=message))
-    return await _unexpected(request, error)
+    if not is_connection_loss(error):
+        return await _unexpected(request, error)
+    crowded = is_crowded(error)
+    log.warning("crowded" if crowded else "database_away", error=type(error).__name__)
+    why = "more requests come than this server can take at one time" if crowded else DATABASE_AWAY
+    # The last COMMIT may have gone through and only its reply been lost.
+    message = (
+        f"{why}: try again; with the same Idempotency-Key, what may have been accepted all the "
+        "same is found and not made twice"
+    )
+    return reply(request, Told(fault=AWAY, code="unavailable", message=message))
 
 
 async def _unexpected(request: Request, error: Exception) -> ORJSONResponse:

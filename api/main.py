@@ -59,7 +59,7 @@ from shared.settings import Settings
 
 POOL_SIZE: Final = 5
 """Of each pool."""
-USES: Final = (Use(), Use(by_ids=True), Use(by_ids=True, looking=True))
+USES: Final = (Use(), Use(by_ids=True), Use(by_ids=True, alone=True))
 """For all; to accept jobs; to find them."""
 DESCRIPTION: Final = """Give it prompts, get back every answer.
 

@@ -12,8 +12,10 @@ class Databases:
 
     upkeep: Database
     """For all that is not on the way of a job."""
-    moves: Database
-    """For starts and ends: one batch of each at a time."""
+    starts: Database
+    """One batch at a time, in one statement."""
+    ends: Database
+    """The same in a few, which hold together."""
     looks: Database
     """For the dispatcher, to see what is due."""
     mint: Database
@@ -26,12 +28,14 @@ class Databases:
         worker, dispatcher = "promptmill-worker", "promptmill-dispatcher"
         return cls(
             upkeep=Database(url, pool_size=6, name=worker),
-            moves=Database(url, pool_size=2, name=worker, use=Use(by_ids=True)),
-            looks=Database(url, pool_size=3, name=dispatcher, use=Use(looking=True)),
+            starts=Database(url, pool_size=1, name=worker, use=Use(by_ids=True, alone=True)),
+            ends=Database(url, pool_size=1, name=worker, use=Use(by_ids=True)),
+            looks=Database(url, pool_size=3, name=dispatcher, use=Use(alone=True)),
             mint=Database(url, pool_size=2, name=dispatcher, use=Use(durable=False, by_ids=True)),
         )
 
     @property
     def closers(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What closes each."""
-        return self.looks.close, self.mint.close, self.moves.close, self.upkeep.close
+        each = self.looks, self.mint, self.starts, self.ends, self.upkeep
+        return tuple(database.close for database in each)

@@ -214,8 +214,8 @@ class MillEngine:
     def _pipeline(self) -> None:
         """The rooms of one attempt, wired."""
         worker = self._settings.worker
-        self._starter = Starter(self._databases.moves, self._heartbeat, self._flights, worker)
-        self._finisher = Finisher(self._databases.moves, worker, self._failpoints, self._told)
+        self._starter = Starter(self._databases.starts, self._heartbeat, self._flights, worker)
+        self._finisher = Finisher(self._databases.ends, worker, self._failpoints, self._told)
         self._rescuer = Rescuer(
             self._database, self._current, self._meter, self._settings.lease, self._rescued
         )

@@ -49,8 +49,8 @@ class Use:
     them, in their order, and never one that a durable commit came after."""
     by_ids: bool = False
     """A few statements that come often and find all of their rows by ids."""
-    looking: bool = False
-    """Statements that change nothing, each by itself: no transaction is begun and ended."""
+    alone: bool = False
+    """Each statement is a transaction by itself: nothing is sent to begin and to end one."""
 
     @property
     def session(self) -> dict[str, str]:
@@ -66,7 +66,7 @@ class Use:
     @property
     def engine(self) -> dict[str, Any]:
         """Of SQLAlchemy."""
-        return {"isolation_level": "AUTOCOMMIT"} if self.looking else {}
+        return {"isolation_level": "AUTOCOMMIT"} if self.alone else {}
 
 
 ANY_USE: Final = Use()
@@ -83,13 +83,17 @@ class Database:
         name: str = "promptmill",
         check: bool = False,
         use: Use = ANY_USE,
+        patience: float = 10.0,
     ) -> None:
-        """Open nothing yet; `check` pings a connection before each use (costs a round trip)."""
+        """Open nothing yet; `check` pings a connection before each use (costs a round trip).
+
+        `patience`: seconds that a transaction waits for a free connection.
+        """
         self._engine = create_async_engine(
             url,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=patience,
             pool_pre_ping=check,
             # The words of a failed statement would quote prompts.
             hide_parameters=True,
@@ -104,13 +108,21 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Of a pool whose statements stand alone: a connection, and a transaction for each of them.
+        """
         async with self._engine.begin() as connection:
             yield connection
 
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def is_crowded(error: BaseException) -> bool:
+    """Whether no connection became free in time: nothing was begun, the database may be well."""
+    return isinstance(error, PoolTimeoutError)
 
 
 def is_connection_loss(error: BaseException) -> bool:

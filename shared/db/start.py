@@ -43,15 +43,6 @@ class StartedAttempt:
     request: dict[str, Any]
 
 
-# Jobs are locked in the order of their ids by every statement that locks several. They are
-# joined by their ids, too: `open_attempt` alone has no index, and would mean to read all.
-LOCK = text("""
-SELECT jobs.id FROM attempts
-JOIN jobs ON jobs.id = attempts.job_id AND jobs.open_attempt = attempts.id
-WHERE attempts.id = ANY(CAST(:attempt_ids AS text[]))
-ORDER BY jobs.id FOR UPDATE OF jobs
-""")
-
 # In the order of StartedAttempt's fields.
 STARTED_COLUMNS = """
 SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.epoch,
@@ -63,17 +54,24 @@ SELECT attempts.id AS attempt_id, attempts.job_id, attempts.tenant_id, attempts.
        jobs.tried, jobs.policy, payloads.request
 """
 
+# Jobs are locked before their attempts and in the order of their ids, as by every statement that
+# locks several; what is asked of a job is asked again once it is locked. They are joined by their
+# ids, too: `open_attempt` alone has no index, and would mean to read all.
 START = text(f"""
-WITH sent AS (
-    UPDATE attempts SET state = :sent, sent_at = clock_timestamp(), worker_id = :worker_id
-    FROM jobs
-    WHERE attempts.id = ANY(CAST(:attempt_ids AS text[])) AND attempts.state = :planned
-      AND jobs.id = attempts.job_id AND jobs.open_attempt = attempts.id
-      AND jobs.epoch = attempts.epoch
+WITH free AS MATERIALIZED (
+    SELECT jobs.id, jobs.epoch, jobs.open_attempt FROM attempts
+    JOIN jobs ON jobs.id = attempts.job_id AND jobs.open_attempt = attempts.id
+    WHERE attempts.id = ANY(CAST(:attempt_ids AS text[]))
       AND jobs.state = :queued AND jobs.cancel_requested_at IS NULL
       AND jobs.deadline > clock_timestamp()
       AND EXISTS (SELECT FROM workers WHERE workers.id = :worker_id
                   AND workers.state = 'alive' AND workers.lease_until > clock_timestamp())
+    ORDER BY jobs.id FOR UPDATE OF jobs
+), sent AS (
+    UPDATE attempts SET state = :sent, sent_at = clock_timestamp(), worker_id = :worker_id
+    FROM free
+    WHERE attempts.id = free.open_attempt AND attempts.epoch = free.epoch
+      AND attempts.state = :planned
     RETURNING attempts.*
 ), moved AS (
     UPDATE jobs SET state = :running, wait_reason = NULL, state_version = state_version + 1,
@@ -108,9 +106,9 @@ async def start(
     A message that came twice, came late, or reached a worker without a lease gets
     nothing.
     """
-    asked = {"attempt_ids": list(attempt_ids), "worker_id": worker_id}
-    await connection.execute(LOCK, {"attempt_ids": asked["attempt_ids"]})
-    rows = await connection.execute(START, asked)
+    rows = await connection.execute(
+        START, {"attempt_ids": list(attempt_ids), "worker_id": worker_id}
+    )
     return [StartedAttempt(*row) for row in rows]
 
 
