@@ -108,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _pool(settings: Settings, use: Use) -> Database:
     url = settings.sqlalchemy_url
-    return Database(url, pool_size=POOL_SIZE, name="promptmill-api", check=True, use=use)
+    return Database(url, pool_size=POOL_SIZE, name="promptmill-api", use=use)
 
 
 @asynccontextmanager

@@ -253,7 +253,7 @@ async def running_mill(
             **QUICK_LEASES,
             **environ,
         )
-        database = Database(database_url, check=True)
+        database = Database(database_url)
         mill = Mill(database, process_environ, folder)
         async with database.transaction() as connection:
             await connection.execute(
