@@ -170,11 +170,13 @@ class FaultRun:
 
     async def _raise_caps(self) -> None:
         """Whoever pays for the parking budget sees that nobody may go, and gives as much again."""
-        seen = 0
+        seen, most = 0, 2 * hold_of(Call("question").job(SEARCHES), SEARCHES)
         while True:
             row = await self.payments.mill.life.one(PARKING, name=PARKED, tenant_id=TENANT)
-            # Before the first call nothing is spent: the workers are on their way.
-            seen = seen + 1 if row.waiting and row.spent_nano and not row.held_nano else 0
+            # Before the first call nothing is spent: the workers are on their way. Where there is
+            # room for any call, too, a job waits for them.
+            short = row.spent_nano and row.cap_nano - row.spent_nano < most
+            seen = seen + 1 if row.waiting and short and not row.held_nano else 0
             if seen > 1:
                 self.bound += 1
                 await self.payments.raise_cap(PARKED, 2 * row.cap_nano)
