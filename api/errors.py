@@ -45,7 +45,11 @@ HEADERS: Final[Mapping[int, dict[str, str]]] = {
     401: {"WWW-Authenticate": "Bearer"},
     503: {"Retry-After": "2"},
 }
-DATABASE_AWAY: Final = "the database is away"
+NO_CONNECTION: Final[Mapping[bool, tuple[str, str]]] = {
+    True: ("crowded", "more requests come than this server can take at one time"),
+    False: ("database_away", "the database is away"),
+}
+"""By whether only none was free: what the log and the caller are told."""
 CODE_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 415: "invalid_request"}
 NOTHING_MADE: Final = (errors.RateLimitedError, errors.QueueFullError)
 """Whoever reads one of these has made nothing, and may come again."""
@@ -134,9 +138,8 @@ async def _http(request: Request, error: HTTPException) -> ORJSONResponse:
 async def _database(request: Request, error: Exception) -> ORJSONResponse:
     if not is_connection_loss(error):
         return await _unexpected(request, error)
-    crowded = is_crowded(error)
-    log.warning("crowded" if crowded else "database_away", error=type(error).__name__)
-    why = "more requests come than this server can take at one time" if crowded else DATABASE_AWAY
+    event, why = NO_CONNECTION[is_crowded(error)]
+    log.warning(event, error=type(error).__name__)
     # The last COMMIT may have gone through and only its reply been lost.
     message = (
         f"{why}: try again; with the same Idempotency-Key, what may have been accepted all the "
