@@ -20,7 +20,8 @@ if not alive_since then return {-1, 0, 'memory_lost', 0, 0} end
 local concurrency, fleet, slot_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local meter = redis.call('HMGET', KEYS[1], 'at', 'blocked_until', 'cut', 'cut_at')
 local used_at = tonumber(meter[1]) or 0
-local learned = redis.call('HMGET', KEYS[7], 'input', 'output', 'most', 'calls')
+local learned = redis.call('HMGET', KEYS[7], 'input', 'output', 'most', 'calls', 'lasts')
+local lasts = tonumber(learned[5]) or 0
 local gauges, first = gauges_of(8, 7, tonumber(learned[4]))
 local elapsed = math.max(now - used_at, 0)
 local per_mille = pace(tonumber(meter[3]), tonumber(meter[4]))
@@ -47,7 +48,7 @@ if presumed then
     for _, record in ipairs(open) do
         local at, _, _, taken = cmsgpack.unpack(record)
         for _, gauge in ipairs(gauges) do
-            if now - at < LATE and taken[gauge.name] then gauge.take(taken[gauge.name]) end
+            if now - at < LATE and taken[gauge.name] then gauge.take(taken[gauge.name], 0) end
         end
     end
 end
@@ -95,13 +96,13 @@ for i = first, #ARGV, stride do
     if free <= 0 or ARGV[4] == 'look' then break end
     local taken, stood = {}, {}
     for j, gauge in ipairs(gauges) do
-        gauge.take(needs[j])
+        gauge.take(needs[j], lasts)
         taken[gauge.name], stood[gauge.name] = needs[j], gauge.stands()
     end
     free, granted = free - 1, granted + 1
     slots[2 * granted - 1], slots[2 * granted] = expiry, ARGV[i]
     records[2 * granted - 1] = ARGV[i]
-    records[2 * granted] = cmsgpack.pack(now, ARGV[i + 1], ARGV[i + 2], taken, stood)
+    records[2 * granted] = cmsgpack.pack(now, ARGV[i + 1], ARGV[i + 2], taken, stood, lasts)
     if trying then
         tried_until = now + TRIAL
         redis.call('HSET', KEYS[7], 'trying_until', whole(tried_until))

@@ -59,13 +59,7 @@ def _reserved(want: Want, learned: Learned) -> Amounts:
 
 def _metered(want: Want, learned: Learned) -> Amounts:
     counted, written = _input(want, learned), _output(want, learned)
-    # The window of what has been written only stands by: one token shows that it is not full.
-    return {
-        "tokens": counted + written,
-        "input_tokens": counted,
-        "output_tokens": written,
-        "output_written": 1,
-    }
+    return {"tokens": counted + written, "input_tokens": counted, "output_tokens": written}
 
 
 def _by_input(want: Want, learned: Learned) -> Amounts:
@@ -83,7 +77,6 @@ def _used_of_metered(usage: Usage) -> Amounts:
         "tokens": _uncached(usage) + usage.output_tokens,
         "input_tokens": _uncached(usage),
         "output_tokens": usage.output_tokens,
-        "output_written": usage.output_tokens,
     }
 
 

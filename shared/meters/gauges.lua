@@ -3,8 +3,9 @@
 -- A gauge counts one limit (docs/decisions/0009, 0012). All kinds have the same verbs:
 --   known()               whether its memory can be believed
 --   wait(need)            microseconds until so much may go, as far as this limit goes
---   take(need)            count it from now on
---   correct(at, delta)    what was taken at that time turned out to be so much more, or less
+--   moment(at, lasts)     when what is taken at that time counts, for a call that will last so long
+--   take(need, lasts)     count it
+--   correct(moment, delta)  what counts then turned out to be so much more, or less
 --   save(lifetime)        write it back; nothing is written before
 -- In ARGV a gauge is FIELDS values: name, kind, limit, span, counted (both microseconds), and the
 -- thousandths of the limit that may go at once after a rest. For a day span and counted are the
@@ -38,20 +39,24 @@ end
 
 -- A window that slides: the log counts what was admitted, in slices, and never lets a window have
 -- more than the limit; the bucket, where there is one, only spreads it.
+-- What counts when it is written is put down, as it is foreseen, for the moment at which its call
+-- will probably end. The window then looks ahead to the latest arrival of a call that goes now:
+-- what others will have written by then is in it.
 local function sliding(key, spec, taught)
     local limit, window, counted = spec.limit, spec.span, spec.counted
     local width = math.max(math.ceil(counted / SLICES), 1)
-    local current = math.floor(now / width)
+    local late = spec.kind == 'written'
+    local ends = late and now + counted - window or now
+    local current = math.floor(ends / width)
     local head = redis.call('HMGET', key, 'level', 'used', 'slice', 'width')
     local level, used, seen = tonumber(head[1]), tonumber(head[2]) or 0, tonumber(head[3])
     local known = seen ~= nil and tonumber(head[4]) == width
     local changed = {}
-    local gauge = {name = spec.name, late = spec.kind == 'written'}
-    local foreseen = spec.kind == 'foreseen'
-    local bucket = spec.kind == 'spread' or foreseen
-    -- What is foreseen may be too much, and comes back when the call ends: so many calls may be on
-    -- their way in advance. At first it is far too much.
-    local advance = not foreseen and 0 or taught and 1 or 8
+    local gauge = {name = spec.name, late = late}
+    local bucket = spec.kind == 'spread' or late
+    -- What is foreseen at first is far too much, and comes back when the call ends: so many calls may
+    -- be on their way in advance.
+    local advance = late and not taught and 8 or 0
 
     -- The counts of these slices, as saved and as changed since, and what they are called.
     local function slices_of(first, last)
@@ -64,23 +69,29 @@ local function sliding(key, spec, taught)
         return counts, fields
     end
 
-    local function forget(first, last)
+    -- The sum of these slices; `drop`: they have left the window for good.
+    local function sum(first, last, drop)
         local counts, fields = slices_of(first, last)
-        for _, count in ipairs(counts) do used = used - count end
-        if #fields > 0 then redis.call('HDEL', key, unpack(fields)) end
+        local total = 0
+        for _, count in ipairs(counts) do total = total + count end
+        if drop and #fields > 0 then redis.call('HDEL', key, unpack(fields)) end
+        return total
     end
 
-    if known and current - seen > SLICES then
-        forget(seen - SLICES, seen)
-        used = 0
-    elseif known then
-        forget(seen - SLICES, current - SLICES - 1)
+    if known and current > seen then
+        local oldest = current - SLICES
+        used = used - sum(seen - SLICES, math.min(seen, oldest - 1), true)
+        -- What was put down for later, at most a window ahead, comes in, or has come and gone.
+        if late then
+            sum(seen + 1, math.min(seen + SLICES, oldest - 1), true)
+            used = used + sum(math.max(seen + 1, oldest), math.min(seen + SLICES, current))
+        end
     end
 
     local function add(slice, amount)
         if slice < current - SLICES or amount == 0 then return end
         changed[slice] = (changed[slice] or 0) + amount
-        used = used + amount
+        if slice <= current then used = used + amount end
         if bucket then level = (level or 0) - amount * window end
     end
 
@@ -105,16 +116,17 @@ local function sliding(key, spec, taught)
 
     -- A bucket holds a hundredth of the limit, in a short window what 0.5 s refill (a slow turn of
     -- the dispatcher on a busy machine), and what its provider lets go at once after a rest.
-    -- What is foreseen comes evenly, at the pace at which what was written leaves the window: calls
-    -- that go together are written together, before the window of what is written knows of them.
+    -- Of what counts when it is written it holds a twentieth and refills a tenth faster: the log, which
+    -- looks ahead, holds back again and again, and what was missed meanwhile is caught up. Much more
+    -- of either, and full speed and standstill would take turns.
     -- Units: one permit is `window`, a microsecond refills `limit`. A request larger than the
     -- bucket passes when it is full, and leaves a debt.
     local capacity, refill = 0, limit
     function gauge.refill(elapsed, per_mille)
-        local rest = foreseen and 0.01 or math.min(math.max(0.01, 500000 / window), 0.5)
+        local rest = late and 0.05 or math.min(math.max(0.01, 500000 / window), 0.5)
         local part = math.max(rest, spec.burst / THOUSAND)
         capacity = math.max(math.ceil(limit * part), 1) * window
-        refill = limit * per_mille / THOUSAND * (foreseen and window / counted or 1)
+        refill = limit * per_mille / THOUSAND * (late and 1.1 or 1)
         local more = math.floor(math.min(elapsed, window) * refill)
         level = math.min((level or capacity) + more, capacity)
     end
@@ -125,15 +137,18 @@ local function sliding(key, spec, taught)
         return math.max(math.ceil(lacking / refill), 0)
     end
 
+    -- What a call will write is no part of the window that it finds; half of it stands for what others
+    -- write beyond what was foreseen of them.
     local function log_wait(need)
-        local excess, slice = used + need - limit, current - SLICES
+        local room = late and math.ceil(need / 2) or need
+        local excess, slice = used + room - limit, current - SLICES
         if excess <= 0 then return 0 end
         while excess > 0 and slice <= current do
             for _, count in ipairs((slices_of(slice, math.min(slice + 49, current)))) do
                 if excess > 0 then excess, slice = excess - count, slice + 1 end
             end
         end
-        return (slice + SLICES) * width - now
+        return (slice + SLICES) * width - ends
     end
 
     -- More than the whole limit passes at an untouched window.
@@ -141,9 +156,11 @@ local function sliding(key, spec, taught)
 
     function gauge.wait(need) return math.max(bucket_wait(need), log_wait(need)) end
 
-    function gauge.take(need) add(current, need) end
+    function gauge.moment(at, lasts) return late and at + math.min(lasts, window) or at end
 
-    function gauge.correct(at, delta) add(math.floor(at / width), delta) end
+    function gauge.correct(moment, delta) add(math.floor(moment / width), delta) end
+
+    function gauge.take(need, lasts) gauge.correct(gauge.moment(now, lasts), need) end
 
     -- What it has had, for `observe`.
     function gauge.stands() return used end
@@ -197,6 +214,7 @@ local function calendar(key, spec)
     function gauge.clip(need) return need end
     function gauge.wait(need) return used + need > limit and midnight + slack - now or 0 end
     function gauge.take(need) add(now, need) end
+    function gauge.moment(at) return at end
     gauge.correct = add
 
     function gauge.save()
@@ -208,9 +226,7 @@ local function calendar(key, spec)
     return gauge
 end
 
-local KINDS = {
-    spread = sliding, foreseen = sliding, log = sliding, written = sliding, day = calendar,
-}
+local KINDS = {spread = sliding, log = sliding, written = sliding, day = calendar}
 
 -- The gauges that ARGV describes from `first` on, one for each key from `first_key` on; and where
 -- ARGV goes on behind them. `calls`: how many told what they wrote.

@@ -20,9 +20,8 @@ class Gauge:
 
     name: str
     kind: str
-    """`spread`: a window whose permits come evenly; `foreseen`: the same of what is corrected
-    when the call ends. `log`: a window. `written`: a window of what counts when it is written.
-    `day`: a calendar day."""
+    """`spread`: a window whose permits come evenly; `log`: a window; `written`: one of what counts
+    when it is written; `day`: a calendar day."""
     limit: int
     span: int
     """The window; of a day its end, as Unix time."""
@@ -55,18 +54,13 @@ def gauges_of(limits: Limits, midnight: int) -> tuple[Gauge, ...]:
 
 def _all(limits: Limits, midnight: int) -> Iterator[Gauge]:
     def window(name: str, kind: str = "spread") -> Gauge:
-        limit = limits.output_tokens if kind == "written" else getattr(limits, name)
-        gauge = _sliding(name, kind, limit, limits.window, limits.margin)
+        gauge = _sliding(name, kind, getattr(limits, name), limits.window, limits.margin)
         return replace(gauge, burst=round(limits.burst * 1000))
 
     yield window("requests")
     yield window("tokens")
     yield window("input_tokens")
-    if limits.counts is Counting.METERED:
-        yield window("output_tokens", "foreseen")
-        yield window("output_written", "written")
-    else:
-        yield window("output_tokens")
+    yield window("output_tokens", "written" if limits.counts is Counting.METERED else "spread")
     each_second = limits.requests_per_second
     yield _sliding("requests_per_second", "spread", each_second, 1.0, limits.short_margin)
     for seconds in limits.short_windows if limits.requests else ():

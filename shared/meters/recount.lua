@@ -8,9 +8,10 @@
 -- Returns milliseconds until it may be sent and has to be asked for again; 0: it may be sent.
 local gauges, first = gauges_of(2, 6)
 local record = redis.call('HGET', KEYS[1], ARGV[1])
-local at, input, output, taken, stood = 0, ARGV[4], ARGV[5], {}, {}
+local at, input, output, taken, stood, lasts = 0, ARGV[4], ARGV[5], {}, {}, 0
 if record then
-    at, input, output, taken, stood = cmsgpack.unpack(record)
+    at, input, output, taken, stood, lasts = cmsgpack.unpack(record)
+    lasts = lasts or 0
     if now - at <= tonumber(ARGV[2]) then return 0 end
 end
 
@@ -22,20 +23,21 @@ local wait, needs, lifetime = 0, {}, kept(tonumber(ARGV[3]))
 for i, gauge in ipairs(gauges) do
     if not gauge.known() then gauge.presume_full() end
     needs[i] = taken[gauge.name] or gauge.clip(tonumber(ARGV[first + i - 1]))
-    if taken[gauge.name] then gauge.correct(at, -needs[i]) end
+    if taken[gauge.name] then gauge.correct(gauge.moment(at, lasts), -needs[i]) end
     wait = math.max(wait, gauge.wait(needs[i]))
 end
 for i, gauge in ipairs(gauges) do
     if wait == 0 then
-        gauge.correct(stamp, needs[i])
+        gauge.correct(gauge.moment(stamp, lasts), needs[i])
         taken[gauge.name], stood[gauge.name] = needs[i], gauge.stands()
     elseif taken[gauge.name] then
-        gauge.correct(at, needs[i])
+        gauge.correct(gauge.moment(at, lasts), needs[i])
     end
     gauge.save(lifetime)
 end
 if wait == 0 then
-    redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(stamp, input, output, taken, stood))
+    redis.call('HSET', KEYS[1], ARGV[1],
+               cmsgpack.pack(stamp, input, output, taken, stood, lasts))
     redis.call('PEXPIRE', KEYS[1], lifetime)
 end
 return math.ceil(wait / THOUSAND)

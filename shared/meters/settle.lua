@@ -32,10 +32,11 @@ in_parts('HDEL', KEYS[3], ids)
 -- Where it begins is a guess of ours: until one was higher, it is the mean of the guess and of all
 -- that was reported.
 -- What is written is summed against what might have been: sums are what a limit is about.
-local UP, DOWN, LEAST, MOST, FADE, LOSS = 0.3, 0.01, 0.5, 3, 0.97, 3
-local known = redis.call('HMGET', KEYS[4], 'input', 'output', 'most', 'down', 'calls')
+local UP, DOWN, LEAST, MOST, FADE, LOSS, STEP = 0.3, 0.01, 0.5, 3, 0.97, 3, 0.1
+local known = redis.call('HMGET', KEYS[4], 'input', 'output', 'most', 'down', 'calls', 'lasts')
 local factor, written, most = tonumber(known[1]), tonumber(known[2]), tonumber(known[3])
 local down, calls = tonumber(known[4]) or factor and DOWN or 1, tonumber(known[5]) or 0
+local lasts = tonumber(known[6])
 local learned = false
 
 local function learn_input(reported, estimated)
@@ -54,22 +55,24 @@ local function learn_output(reported, allowed)
     calls, learned = math.min(calls + 1, TAUGHT), true
 end
 
+-- From the grant to here.
+local function learn_duration(duration)
+    lasts, learned = lasts and lasts + STEP * (duration - lasts) or duration, true
+end
+
 for n, record in ipairs(records) do
     if record then
         local i = first + (n - 1) * stride
-        local at, input, output, taken, stood = cmsgpack.unpack(record)
+        local at, input, output, taken, stood, foreseen = cmsgpack.unpack(record)
         learn_input(tonumber(ARGV[i + 1]), tonumber(input))
         learn_output(tonumber(ARGV[i + 2]), tonumber(output))
+        if tonumber(ARGV[i + 2]) >= 0 then learn_duration(now - at) end
         for j, gauge in ipairs(gauges) do
             local truth, need = tonumber(ARGV[i + 2 + j]), taken[gauge.name]
             if truth >= 0 and need and gauge.known() then
                 -- Some providers count it when it is written, and that is now.
-                if gauge.late then
-                    gauge.correct(at, -need)
-                    gauge.correct(now, truth)
-                else
-                    gauge.correct(at, truth - need)
-                end
+                gauge.correct(gauge.moment(at, foreseen or 0), -need)
+                gauge.correct(gauge.late and now or at, truth)
             end
             local remaining = tonumber(ARGV[left + j])
             if ARGV[i] == told and remaining >= 0 and gauge.known() then
@@ -85,6 +88,7 @@ end
 if learned then
     redis.call('HSET', KEYS[4], 'input', string.format('%.4f', factor or 1),
                'down', string.format('%.4f', down))
+    if lasts then redis.call('HSET', KEYS[4], 'lasts', whole(lasts)) end
     if most then
         redis.call('HSET', KEYS[4], 'output', string.format('%.1f', written),
                    'most', string.format('%.1f', most), 'calls', calls)
