@@ -6,7 +6,6 @@
 --       microseconds  4 input tokens  5 most output tokens  6.. the gauges (gauges.lua)
 --       then its need of each gauge, for a Redis that forgot what it took
 -- Returns milliseconds until it may be sent and has to be asked for again; 0: it may be sent.
-local gauges, first = gauges_of(2, 6)
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local at, input, output, taken, stood, lasts = 0, ARGV[4], ARGV[5], {}, {}, 0
 if record then
@@ -14,6 +13,8 @@ if record then
     lasts = lasts or 0
     if now - at <= tonumber(ARGV[2]) then return 0 end
 end
+-- Who opens the gauges has to save them: what has left a window is dropped.
+local gauges, first = gauges_of(2, 6)
 
 -- Each permit counts longer than the window by the jitter that the margin forgives. This one has
 -- used up its part of that already, so it is put down as if it had been granted that much earlier.

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from shared.catalog.deployments import Deployment
 from shared.meters.counting import Want
-from shared.meters.meter import Meter
+from shared.meters.meter import SENTINEL, Meter
 from tests.meters.asking import PLENTY, QUEUE, deployment, wants
 
 WINDOW: Final = 1.0
@@ -50,6 +50,21 @@ async def test_a_call_in_time_stays_where_it_was_granted(meter: Meter, place: De
     await asyncio.sleep(LATE)
     await granted(meter, place)
     assert WINDOW <= monotonic() - at < WINDOW + LATE
+
+
+async def test_a_question_about_a_young_call_leaves_the_count_as_it_is(
+    meter: Meter, redis: Redis
+) -> None:
+    place = deployment(requests=100, window=0.2, margin=0.5)
+    await redis.set(SENTINEL, 1)
+    await meter.acquire(place, QUEUE, PLENTY, wants(3))
+    await asyncio.sleep(0.35)
+    [young] = wants(1)
+    await meter.acquire(place, QUEUE, PLENTY, [young])
+    await asyncio.sleep(0.1)  # the first three have left the window
+    assert await meter.recount(place, young, 10.0) == 0.0
+    await meter.acquire(place, QUEUE, 0, wants(1))
+    assert await redis.hget(f"pm:gauge:{place.id}:requests", "used") == "1"
 
 
 async def test_a_call_whose_place_another_has_waits_for_one_of_its_own(
