@@ -20,8 +20,8 @@ class Gauge:
 
     name: str
     kind: str
-    """`spread`: a window whose permits come evenly; `log`: a window; `written`: one of what counts
-    when it is written; `day`: a calendar day."""
+    """`spread`: a window whose permits come evenly; `written`: the same of what counts when
+    it is written; `log`: a window alone; `day`: a calendar day."""
     limit: int
     span: int
     """The window; of a day its end, as Unix time."""
