@@ -84,6 +84,7 @@ async def _lose(mill: Mill, servers: Servers, limits: Limits, fault: Fault) -> M
     tried = await mill.life.one("SELECT count(*) AS n FROM jobs WHERE tries > 0")
     assert tried.n == 0
     rejected = (await mill.stats())["rejected"]
-    # What the fault itself held up tells nothing about the machine.
-    found = [a for a in await arrivals(mill) if a.at < away or a.at - a.on_the_way > back]
+    # What the fault or the way back from it held up is the mill's own, and no word of the machine.
+    calm = back + limits.window
+    found = [a for a in await arrivals(mill) if a.at < away or a.at - a.on_the_way > calm]
     return Measured([f"{rejected} rejected"] if rejected else [], jitter(found))
